@@ -1,0 +1,1 @@
+//! HTTP on the admin address: health and metrics.

@@ -1,0 +1,1 @@
+//! The Rust SDK: a sans-IO core and a thin tokio transport.

@@ -1,0 +1,1 @@
+//! Holds the sockets: shards, sessions, outboxes.

@@ -1,0 +1,1 @@
+//! Decides: the conversation machine, the inbox machine, and the drivers that feed them.
