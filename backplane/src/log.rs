@@ -1,0 +1,75 @@
+//! The seam to the log: what gateways hand in, in order, and routers read.
+//!
+//! Built for Kafka: a record of the real log is an *envelope* of all entries that one tick of one producer brought for
+//! one real partition; the identity of an entry is its [`Position`] (epoch, offset of the envelope, index in it), known
+//! only to readers. 256 virtual partitions are a field of the entry; the driver maps them onto few real ones.
+//! The four rules that make effects exactly-once stand in the README's "what an ack means" and, where they are
+//! enforced, in `router`: positions only grow; machines are functions of their partition's records; a unit of rows
+//! carries its position and is written only after everything emitted up to it is durable; the inbox side drops what is
+//! at or below the high-water mark of its source, which needs every producer's stream to be a gap-free prefix.
+
+use crate::{Entry, Position, VirtualPartition};
+
+/// The gateway's end: one per shard, never waits.
+pub trait Appender: Send + std::fmt::Debug {
+    /// Queues one entry. `Full` gives it back: the client is told 2001 busy, and repeats.
+    fn append(&mut self, entry: Entry) -> Result<(), Full>;
+
+    /// End of a tick: what was queued may leave as one envelope per partition.
+    fn flush(&mut self);
+}
+
+/// No room now; nothing of the entry was kept.
+#[derive(Debug)]
+pub struct Full(pub Entry);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Topic {
+    Commands,
+    Inboxes,
+}
+
+/// The router's end: reads partitions it owns, and appends what its machines emit.
+pub trait Log: Send + std::fmt::Debug {
+    /// Entries behind `after`, at most `max`, in order. Empty at the end of the log. A position that the log no longer
+    /// holds is an error, never a silent jump.
+    fn read(
+        &mut self,
+        topic: Topic,
+        partition: VirtualPartition,
+        after: Position,
+        max: usize,
+    ) -> Result<Vec<Logged>, LogError>;
+
+    /// Appends entries of one virtual partition, in order, and returns when all are durable. After an error any prefix
+    /// may have been appended: the owner of the partition stops, reopens and replays.
+    fn append(
+        &mut self,
+        topic: Topic,
+        partition: VirtualPartition,
+        entries: &[Entry],
+    ) -> Result<(), LogError>;
+}
+
+/// An entry as read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Logged {
+    pub position: Position,
+    /// The log's own time of the append, unix milliseconds.
+    pub append_ms: u64,
+    pub entry: Entry,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("the log no longer holds what follows {after:?} in {topic:?}/{partition:?}")]
+    Truncated {
+        topic: Topic,
+        partition: VirtualPartition,
+        after: Position,
+    },
+    #[error("append failed: {0}")]
+    Append(String),
+    #[error("record at offset {offset} does not decode: {what}")]
+    Corrupt { offset: u64, what: String },
+}

@@ -1,0 +1,31 @@
+//! Where a record stands in the log.
+
+use crate::VirtualPartition;
+
+/// (log epoch, partition, offset, index in the batch). Within one partition positions only grow: the epoch changes only
+/// through a drained switch record, and offsets and indexes grow inside an epoch. Learned by reading the log, never
+/// from a delivery report (a report may name no offset at all). The fused driver has no log: its offset counts commits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Position {
+    pub epoch: u32,
+    pub offset: u64,
+    pub index: u32,
+}
+
+impl Position {
+    /// Before every record.
+    pub const ZERO: Self = Self {
+        epoch: 0,
+        offset: 0,
+        index: 0,
+    };
+}
+
+/// A position with the partition it belongs to, and the machine's time at it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    pub partition: VirtualPartition,
+    pub position: Position,
+    /// max(the partition's previous time, the log's append time), unix milliseconds.
+    pub time_ms: u64,
+}

@@ -1,0 +1,38 @@
+//! The seam to routes: which connection a device has just now.
+//!
+//! Built for Redis: a route counts only while its gateway's lease with the same epoch lives, so a crashed gateway's
+//! million routes end by one expiry. A put wins by (attempt, gateway epoch) and returns whom it displaced, which becomes
+//! a kick; a remove deletes only its own route. Routers never remember that somebody is absent. Calls take batches and
+//! may block: shards reach them through the gateway's pool.
+
+use crate::{Address, GatewayId};
+use millpond_wire::UserId;
+
+pub trait Routes: Send + Sync + std::fmt::Debug {
+    /// Makes the connection the route of its device, unless a newer attempt holds it.
+    fn put(&self, route: Route) -> Put;
+
+    /// Removes exactly this route; another one of the same device stays.
+    fn remove(&self, route: &Route);
+
+    /// The live routes of these users, in the order of the users.
+    fn find(&self, users: &[UserId], found: &mut Vec<Route>);
+
+    /// Starts or renews the lease of a gateway's epoch.
+    fn renew(&self, gateway: GatewayId, epoch: u32);
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Route {
+    pub address: Address,
+    /// Grows with every connection of the device.
+    pub attempt: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Put {
+    /// Taken; the route that was there before, if it was another connection.
+    Taken { displaced: Option<Route> },
+    /// A newer attempt of the same device is connected: this one is the old one.
+    Older,
+}
