@@ -53,3 +53,62 @@ impl Code {
     pub const LIMIT_EXCEEDED: Self = Self(7003);
     pub const NOT_AUTHENTICATED: Self = Self(7004);
 }
+
+impl Code {
+    /// What to do about it. Codes outside 1xxx–7xxx, which this version does not know, mean: reconnect with backoff.
+    pub const fn class(self) -> Class {
+        match self.0 / 1000 {
+            1 => Class::Surface,
+            2 => Class::Repeat,
+            4 => Class::Fresh,
+            5 => Class::Token,
+            6 => Class::Stop,
+            7 => Class::Fault,
+            _ => Class::Reconnect,
+        }
+    }
+
+    /// The name in SPEC.md; `None` for codes that this version does not know.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::BAD_REQUEST => "bad_request",
+            Self::FORBIDDEN => "forbidden",
+            Self::NOT_FOUND => "not_found",
+            Self::TOO_LARGE => "too_large",
+            Self::ID_REUSED => "id_reused",
+            Self::TOO_OLD => "too_old",
+            Self::BUSY => "busy",
+            Self::RATE_LIMITED => "rate_limited",
+            Self::UNAVAILABLE => "unavailable",
+            Self::OUT_OF_ORDER => "out_of_order",
+            Self::DRAINING => "draining",
+            Self::REBALANCED => "rebalanced",
+            Self::IDLE_TIMEOUT => "idle_timeout",
+            Self::LAGGING => "lagging",
+            Self::INTERNAL => "internal",
+            Self::UNKNOWN_EPOCH => "unknown_epoch",
+            Self::SESSION_EXPIRED => "session_expired",
+            Self::TOKEN_EXPIRED => "token_expired",
+            Self::TOKEN_REVOKED => "token_revoked",
+            Self::TOKEN_INVALID => "token_invalid",
+            Self::REPLACED => "replaced_elsewhere",
+            Self::BANNED => "banned",
+            Self::CLIENT_TOO_OLD => "client_too_old",
+            Self::LOGGED_OUT => "logged_out",
+            Self::MALFORMED => "malformed",
+            Self::UNSUPPORTED_FRAME => "unsupported_frame",
+            Self::LIMIT_EXCEEDED => "limit_exceeded",
+            Self::NOT_AUTHENTICATED => "not_authenticated",
+            _ => return None,
+        })
+    }
+}
+
+impl core::fmt::Display for Code {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{} {name}", self.0),
+            None => self.0.fmt(f),
+        }
+    }
+}

@@ -24,7 +24,7 @@ pub enum Frame<'a> {
     Reset(Reset),
     History(History),
     HistoryPage(HistoryPage<'a>),
-    Ignored(Ignored),
+    Ignored(Ignored<'a>),
 }
 
 /// 0x01. With a cursor it is an acknowledgement and the anti-entropy check in one.
@@ -59,6 +59,13 @@ pub struct Hello<'a> {
     /// Records the client takes before it acknowledges.
     pub window: u64,
     pub resume: Option<Resume<'a>>,
+}
+
+impl Hello<'_> {
+    /// `auth_kind`: no token; the transport has authenticated the client.
+    pub const AUTH_NONE: u8 = 0;
+    /// `auth_kind`: the token is a JWT in its compact form.
+    pub const AUTH_JWT: u8 = 1;
 }
 
 /// The tail of a HELLO that continues an inbox from a cursor. An empty token is allowed: resume by cursor alone.
@@ -130,6 +137,13 @@ pub struct Error<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bye {
     pub reason: u8,
+}
+
+impl Bye {
+    /// The application ends or goes to sleep.
+    pub const CLOSING: u8 = 1;
+    /// The user has logged out on this device.
+    pub const LOGOUT: u8 = 2;
 }
 
 /// 0x0B: at most [`crate::ECHO_BYTES_MAX`], returned as it is.
@@ -237,13 +251,23 @@ pub struct SyncDone {
     pub cursor: u64,
 }
 
-/// 0x42: the cursor cannot be used; drop what is above `head`, take `epoch`, sync.
+/// 0x42: the cursor cannot be used; drop what is above `head`, take `epoch`, make `head` the cursor, sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reset {
     pub epoch: u64,
+    /// One of the constants below; unknown ones change nothing about what the client does.
     pub reason: u8,
-    /// Head of the inbox in the new epoch.
+    /// The cursor to go on from. What the client holds at or below it stays good.
     pub head: u64,
+}
+
+impl Reset {
+    /// The epoch the client named is not that of its inbox.
+    pub const EPOCH: u8 = 1;
+    /// The client's cursor is above the head of its inbox.
+    pub const AHEAD: u8 = 2;
+    /// What follows the client's cursor is no longer kept; `head` lies above the cursor.
+    pub const EXPIRED: u8 = 3;
 }
 
 /// Where a history page starts, exclusive. `Before(u64::MAX)` asks for the newest page.
@@ -272,6 +296,7 @@ pub struct HistoryPage<'a> {
 
 /// A frame of an unknown type ≥ 0x80.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ignored {
+pub struct Ignored<'a> {
     pub kind: u8,
+    pub body: &'a [u8],
 }

@@ -7,7 +7,11 @@ pub struct UserId(u64);
 impl UserId {
     /// `None` for 0 and for values of 2^63 and above.
     pub const fn new(id: u64) -> Option<Self> {
-        if id == 0 || id >= 1 << 63 { None } else { Some(Self(id)) }
+        if id == 0 || id >= 1 << 63 {
+            None
+        } else {
+            Some(Self(id))
+        }
     }
 
     pub const fn value(self) -> u64 {
@@ -32,4 +36,34 @@ pub enum Conversation {
     Direct(UserId),
     /// A group: a 63-bit id, sent with the top bit set.
     Group(u64),
+}
+
+/// Set in front of a group id.
+const GROUP_BIT: u64 = 1 << 63;
+
+impl Conversation {
+    /// The u64 that travels: a user id, or a group id with the top bit set.
+    ///
+    /// # Panics
+    /// When a group id has more than 63 bits.
+    pub const fn to_wire(self) -> u64 {
+        match self {
+            Self::Direct(user) => user.value(),
+            Self::Group(group) => {
+                assert!(group < GROUP_BIT, "a group id has 63 bits");
+                group | GROUP_BIT
+            }
+        }
+    }
+
+    /// `None` for 0: nobody has that id.
+    pub const fn from_wire(bits: u64) -> Option<Self> {
+        if bits & GROUP_BIT != 0 {
+            return Some(Self::Group(bits & !GROUP_BIT));
+        }
+        match UserId::new(bits) {
+            Some(user) => Some(Self::Direct(user)),
+            None => None,
+        }
+    }
 }

@@ -14,3 +14,17 @@ pub const SERVER_FRAME_BYTES_MAX: usize = 256 * 1024;
 pub const PAYLOAD_BYTES_MAX: usize = 60 * 1024;
 /// Payload bytes of an ECHO.
 pub const ECHO_BYTES_MAX: usize = 4096;
+/// Body bytes of any frame, whatever was negotiated: what three bytes of length can say.
+pub const BODY_BYTES_MAX: usize = (1 << 21) - 1;
+/// Bytes of the largest head of a frame: its type and three bytes of length.
+pub const HEAD_BYTES_MAX: usize = 4;
+/// Bytes of the agent text in HELLO.
+pub const AGENT_BYTES_MAX: usize = 64;
+/// Bytes of the text in ERROR.
+pub const MESSAGE_BYTES_MAX: usize = 128;
+/// Bytes of the endpoint in GOAWAY.
+pub const ENDPOINT_BYTES_MAX: usize = 255;
+/// Extensions in one block.
+pub const EXTENSIONS_MAX: usize = 16;
+/// Bytes of one extension block.
+pub const EXTENSION_BYTES_MAX: usize = 1024;
