@@ -1,0 +1,8 @@
+//! Behaviour of the whole program over real sockets, real disks and real crashes. One binary, one room per behaviour.
+//! Every server is a child process of the built `millpond`, on ports the kernel chose, stopped by its own id.
+
+mod first_light;
+mod hostile;
+mod peer;
+mod resend;
+mod server;
