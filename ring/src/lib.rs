@@ -5,9 +5,18 @@
 //! One thread owns a ring. Operations are values ([`Op`]) that own what the kernel needs until their last completion;
 //! completions give it back. So no pointer of a caller ever reaches the kernel.
 
-mod op;
+#![expect(unsafe_code, reason = "the one crate that hands memory to the kernel")]
 
+mod address;
+mod doorbell;
+mod op;
+mod socket;
+mod uring;
+
+pub use doorbell::Doorbell;
 pub use op::{BufferId, Completion, Events, Extra, Full, Op, PeerRing, Slot, Token, Wait};
+pub use socket::{connect, listen};
+pub use uring::{BufferPlan, Counters, Flags, OpenError, Refusal, Setup, Step, Uring};
 
 use std::io;
 use std::os::fd::OwnedFd;

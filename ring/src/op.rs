@@ -39,7 +39,11 @@ pub enum Op {
     /// peer's address. One-shot: the number outstanding is the admission control.
     Accept { listener: Slot },
     /// Readiness: result = the events. `multishot` stays armed while its completions say `more`.
-    Poll { slot: Slot, events: Events, multishot: bool },
+    Poll {
+        slot: Slot,
+        events: Events,
+        multishot: bool,
+    },
     /// Reads once into a provided buffer, without waiting: −EAGAIN when nothing is there, −ENOBUFS without a buffer.
     /// Result = bytes, 0 = the peer has closed its side.
     Recv { slot: Slot },
@@ -47,7 +51,11 @@ pub enum Op {
     RecvMulti { slot: Slot },
     /// Sends `bytes[from..]`, without waiting for room: result = bytes taken (may be fewer), −EAGAIN when none fit.
     /// The completion gives `bytes` back.
-    Send { slot: Slot, bytes: Vec<u8>, from: usize },
+    Send {
+        slot: Slot,
+        bytes: Vec<u8>,
+        from: usize,
+    },
     /// Closes a slot. Operations armed on it must have ended before (cancel them), else the socket lingers.
     Close { slot: Slot },
     /// Ends the operation with this token: it completes with −ECANCELED; this one with 0, −ENOENT or −EALREADY.
@@ -55,7 +63,11 @@ pub enum Op {
     /// Completes with −ETIME after this long.
     Timeout { after: Duration },
     /// Posts a completion with this token and result on another ring. Completes here with 0.
-    Message { ring: PeerRing, token: Token, result: i32 },
+    Message {
+        ring: PeerRing,
+        token: Token,
+        result: i32,
+    },
     /// Waits for an eventfd-like descriptor, multishot, outside the table (the doorbell).
     PollFd { fd: RawFd, events: Events },
 }
