@@ -38,13 +38,13 @@ const SHORT: Bounds = Bounds {
 };
 
 async fn admin(bounds: Bounds) -> Admin {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
     let reasons = Arc::new(Mutex::new(Vec::new()));
     let shown = Arc::clone(&reasons);
     let pages = Pages {
         sources: vec![Arc::new(Fixed), Arc::new(Fixed)],
-        readiness: Arc::new(move || shown.lock().unwrap().clone()),
+        readiness: Arc::new(move || shown.lock().expect("nobody panicked").clone()),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let ended = tokio::spawn(serve(listener, bounds, pages, async {
@@ -60,7 +60,7 @@ async fn admin(bounds: Bounds) -> Admin {
 
 /// Everything the other side says until it closes.
 async fn exchange(address: SocketAddr, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.expect("it accepts");
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
