@@ -17,7 +17,7 @@ use crate::row::{
     DedupKey, DedupRow, HistoryRow, InboxRow, MarksRow, PartitionRow, Stage, UserRow,
 };
 use crate::{ConversationKey, VirtualPartition};
-use millpond_wire::UserId;
+use millpond_wire::{DeviceId, UserId};
 
 /// Rows, read and written in batches.
 pub trait Store: Send + Sync + std::fmt::Debug {
@@ -67,6 +67,13 @@ pub enum Read {
         seq: u64,
     },
     Dedup(DedupKey),
+    /// The highest client message id that has a dedup row in this scope: every higher id is new, without a read each.
+    /// One backward seek, since dedup rows sort by (conversation, user, device, id).
+    DedupHighest {
+        conversation: ConversationKey,
+        user: UserId,
+        device: DeviceId,
+    },
     Marks(ConversationKey),
     /// The newest cursor of an inbox.
     InboxHead(UserId),
@@ -89,6 +96,7 @@ pub enum Answer {
     /// Of the four history reads.
     History(Vec<HistoryRow>),
     Dedup(Option<DedupRow>),
+    DedupHighest(Option<u64>),
     Marks(Option<MarksRow>),
     /// (cursor, pointer), of the two inbox reads.
     Inbox(Vec<(u64, InboxRow)>),
