@@ -5,7 +5,7 @@ use crate::VirtualPartition;
 /// (log epoch, partition, offset, index in the batch). Within one partition positions only grow: the epoch changes only
 /// through a drained switch record, and offsets and indexes grow inside an epoch. Learned by reading the log, never
 /// from a delivery report (a report may name no offset at all). The fused driver has no log: its offset counts commits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Position {
     pub epoch: u32,
     pub offset: u64,

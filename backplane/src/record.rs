@@ -1,5 +1,6 @@
 //! What travels through the log: commands (ordered per conversation) and inbox entries (ordered per user).
 
+use crate::log::Topic;
 use crate::{Address, ConversationKey, Position, VirtualPartition};
 use millpond_wire::{DeviceId, Kind, UserId};
 use std::sync::Arc;
@@ -9,6 +10,23 @@ use std::sync::Arc;
 pub enum Entry {
     Command(Command),
     Inbox(InboxEntry),
+}
+
+impl Entry {
+    pub fn topic(&self) -> Topic {
+        match self {
+            Self::Command(_) => Topic::Commands,
+            Self::Inbox(_) => Topic::Inboxes,
+        }
+    }
+
+    /// Where it belongs: a function of its key, so it needs no field of its own.
+    pub fn partition(&self) -> VirtualPartition {
+        match self {
+            Self::Command(command) => VirtualPartition::of_conversation(command.conversation),
+            Self::Inbox(entry) => VirtualPartition::of_user(entry.user),
+        }
+    }
 }
 
 /// Input of the conversation machine, in `commands[partition of the conversation]`.

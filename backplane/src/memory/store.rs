@@ -1,0 +1,190 @@
+//! Rows in ordered maps, with a model of what a crash takes away.
+//!
+//! Promises what the seam does and no more than it is told to: with [`Atomicity::Unit`] readers may see some units of a
+//! batch before others, and a failed commit may leave a prefix of them, which is what a distributed store does.
+
+mod rows;
+
+use crate::store::{Answer, Batch, Durability, Read, Store, StoreError, Write};
+use rows::Rows;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What is written all or not at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Atomicity {
+    Batch,
+    Unit,
+}
+
+/// What happens to a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommitFault {
+    /// Units that are written all the same, partition rows last. Only of a store whose atomicity is the unit.
+    pub units_written: usize,
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Crash {
+    /// `kill -9`: what the operating system has, stays.
+    Kill,
+    /// A power cut: of the batches that were not synced, the first `kept` happen to be on the disk.
+    PowerCut { kept: usize },
+}
+
+#[derive(Debug)]
+pub struct MemoryStore {
+    durability: Durability,
+    atomicity: Atomicity,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    rows: Rows,
+    /// What a power cut leaves; kept only where commits do not sync.
+    synced: Rows,
+    unsynced: Vec<Batch>,
+    epoch: u64,
+    commits: u64,
+    commit_fault: Option<CommitFault>,
+    read_fault: Option<StoreError>,
+    failed: bool,
+}
+
+impl MemoryStore {
+    pub fn new(durability: Durability, atomicity: Atomicity) -> Self {
+        Self {
+            durability,
+            atomicity,
+            state: Mutex::new(State {
+                rows: Rows::default(),
+                synced: Rows::default(),
+                unsynced: Vec::new(),
+                epoch: 1,
+                commits: 0,
+                commit_fault: None,
+                read_fault: None,
+                failed: false,
+            }),
+        }
+    }
+
+    /// Orders the failure of the next commit; afterwards the store takes nothing until [`Self::reopen`].
+    pub fn fail_commit(&self, fault: CommitFault) {
+        assert!(fault.units_written == 0 || self.atomicity == Atomicity::Unit);
+        self.lock().commit_fault = Some(fault);
+    }
+
+    /// Orders the answer to the next read.
+    pub fn fail_read(&self, error: StoreError) {
+        self.lock().read_fault = Some(error);
+    }
+
+    /// What a store that syncs at an interval does at each.
+    pub fn sync(&self) {
+        let mut state = self.lock();
+        for batch in std::mem::take(&mut state.unsynced) {
+            state.synced.write_all(&batch.writes);
+        }
+    }
+
+    /// Ends the process and starts it again. Where a commit does not sync, this is an unclean end: a new epoch.
+    pub fn crash(&self, crash: Crash) {
+        if let Crash::PowerCut { kept } = crash {
+            self.lose_unsynced(kept);
+        }
+        let mut state = self.lock();
+        if self.durability != Durability::Sync {
+            state.epoch += 1;
+        }
+        state.failed = false;
+    }
+
+    fn lose_unsynced(&self, kept: usize) {
+        if self.durability == Durability::Sync {
+            return;
+        }
+        let mut state = self.lock();
+        let unsynced = std::mem::take(&mut state.unsynced);
+        for batch in unsynced.iter().take(kept) {
+            state.synced.write_all(&batch.writes);
+        }
+        state.rows = state.synced.clone();
+    }
+
+    /// Takes up work again after a failure.
+    pub fn reopen(&self) {
+        self.lock().failed = false;
+    }
+
+    /// Commits that succeeded.
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
+    }
+
+    /// Everything that is in it, in the order of keys: two stores are equal when these are.
+    pub fn dump(&self) -> Vec<Write> {
+        self.lock().rows.dump()
+    }
+
+    /// Every change leaves the rows whole, so a panic elsewhere under the lock does no harm.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Unit by unit, with the lock let go in between, so that readers see what a distributed store shows them.
+    fn commit_units(&self, writes: &[Write], units_max: usize) {
+        for unit in rows::units(writes).into_iter().take(units_max) {
+            self.lock().rows.write_all(unit);
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn read(&self, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
+        let mut state = self.lock();
+        if let Some(error) = state.read_fault.take() {
+            return Err(error);
+        }
+        Ok(reads.iter().map(|read| state.rows.read(read)).collect())
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let fault = {
+            let mut state = self.lock();
+            if state.failed {
+                return Err(StoreError::Failed("it failed before".to_owned()));
+            }
+            let fault = state.commit_fault.take();
+            state.failed = fault.is_some();
+            fault
+        };
+        match self.atomicity {
+            Atomicity::Batch if fault.is_none() => self.lock().rows.write_all(&batch.writes),
+            Atomicity::Batch => {}
+            Atomicity::Unit => {
+                let units_max = fault.map_or(usize::MAX, |fault| fault.units_written);
+                self.commit_units(&batch.writes, units_max);
+            }
+        }
+        if let Some(fault) = fault {
+            return Err(StoreError::Failed(format!("ordered by a test: {fault:?}")));
+        }
+        let mut state = self.lock();
+        state.commits += 1;
+        if self.durability != Durability::Sync {
+            state.unsynced.push(batch.clone());
+        }
+        Ok(())
+    }
+
+    fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+}
