@@ -1,0 +1,179 @@
+//! What `millpond bench` takes on the command line. Parsing makes values that cannot be wrong; scenarios only read them.
+
+use crate::schedule::Arrivals;
+use clap::{Args, Subcommand, value_parser};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Bench {
+    /// The gateway's ECHO beside a raw io_uring echo server: same bytes, same generator, in turns
+    Echo(Echo),
+    /// Durable 1:1 messages: sent, synced, acked, delivered, cursor-acked, and checked
+    Messages(Messages),
+    /// The ceiling that `echo` compares with
+    #[command(hide = true)]
+    RawEchoServer(RawEchoServer),
+}
+
+/// Flags of every scenario that loads a server.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Connections
+    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
+    pub connections: u32,
+    /// Messages each connection keeps unanswered in a closed loop
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
+    pub in_flight: u32,
+    /// Payload bytes of a message
+    #[arg(long, default_value_t = 128, value_parser = value_parser!(u32).range(16..=4096))]
+    pub payload: u32,
+    /// How messages of an open load follow each other
+    #[arg(long, value_enum, default_value_t = Arrivals::Constant)]
+    pub arrivals: Arrivals,
+    /// Seconds of load before anything is counted
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(0..=600))]
+    pub warmup: u32,
+    /// Load this server instead of starting one
+    #[arg(long, value_name = "ADDR")]
+    pub target: Option<SocketAddr>,
+    /// Admin address of the server named by --target, for its metrics
+    #[arg(long, value_name = "ADDR", requires = "target")]
+    pub target_admin: Option<SocketAddr>,
+    /// Process id of the server named by --target, for its CPU time and system calls
+    #[arg(long, value_name = "PID", requires = "target")]
+    pub target_pid: Option<i32>,
+    /// Data folder of the server named by --target, for its signing secret
+    #[arg(long, value_name = "DIR", requires = "target")]
+    pub target_data: Option<PathBuf>,
+    /// Allow a target that is not on this machine: load it only when it is yours
+    #[arg(long, requires = "target")]
+    pub allow_remote: bool,
+    /// Core of the server that this command starts
+    #[arg(long, value_name = "CORE")]
+    pub server_cpu: Option<usize>,
+    /// Core of the generator
+    #[arg(long, value_name = "CORE")]
+    pub client_cpu: Option<usize>,
+    /// The run is void when 1 % of messages left later than this because the generator was busy
+    #[arg(long, value_name = "MS", default_value_t = 1.0)]
+    pub lag_limit_ms: f64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Connections of one run: what fits the smallest usual table of direct descriptors (20,000).
+pub const CONNECTIONS_MAX: u32 = 18_000;
+
+/// Where the report goes beside the terminal.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Output {
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write report.json, report.txt, the command and the machine into a folder of their own
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Echo {
+    #[command(flatten)]
+    pub common: Common,
+    /// Seconds each round counts
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..=600))]
+    pub seconds: u32,
+    /// Rounds of each server, in turns
+    #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Messages per second of all connections together; without it each waits for its answers
+    #[arg(long, value_parser = value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Messages {
+    #[command(flatten)]
+    pub common: Common,
+    /// Seconds each phase counts
+    #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=3600))]
+    pub seconds: u32,
+    /// Messages per second in all, `closed` (each user waits for its messages), or `half`: closed, then half of what that gave
+    #[arg(long, default_value = "half")]
+    pub rate: Rate,
+    /// Records a client takes before it acknowledges its cursor (after a second at the latest)
+    #[arg(long, default_value_t = 16, value_parser = value_parser!(u32).range(1..=64))]
+    pub ack_every: u32,
+    /// Durability of the server that this command starts: sync, interval or os
+    #[arg(long, value_name = "MODE", default_value = "sync", conflicts_with = "target")]
+    pub durability: String,
+}
+
+/// Which loads the messages scenario runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rate {
+    Closed,
+    ClosedThenHalf,
+    PerSecond(u32),
+}
+
+impl std::str::FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("closed", _) => Ok(Self::Closed),
+            ("half", _) => Ok(Self::ClosedThenHalf),
+            (_, Ok(rate)) if rate > 0 => Ok(Self::PerSecond(rate)),
+            _ => Err(format!("`{text}` is not `closed`, `half` or a rate above 0")),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RawEchoServer {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Sleep once, this long, when the first byte of the given second arrives (to prove that reports show it)
+    #[arg(long, value_name = "MS")]
+    pub stall_ms: Option<u64>,
+    /// When the stall comes, after the first connection
+    #[arg(long, value_name = "MS", default_value_t = 1000, requires = "stall_ms")]
+    pub stall_after_ms: u64,
+    /// Answer nothing from every n-th message on (to prove that losses are counted)
+    #[arg(long, value_name = "N")]
+    pub drop_every: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        bench: Bench,
+    }
+
+    #[test]
+    fn the_defaults_parse_and_bounds_hold() {
+        let line = Line::try_parse_from(["bench", "messages"]).unwrap();
+        let Bench::Messages(messages) = line.bench else {
+            panic!("messages was asked for");
+        };
+        assert_eq!(messages.rate, Rate::ClosedThenHalf);
+        for bad in [
+            ["bench", "echo", "--connections", "0"],
+            ["bench", "echo", "--connections", "18001"],
+            ["bench", "echo", "--payload", "15"],
+            ["bench", "echo", "--rate", "0"],
+            ["bench", "messages", "--rate", "-1"],
+            ["bench", "messages", "--rate", "fast"],
+            ["bench", "echo", "--target-pid", "1"],
+        ] {
+            assert!(Line::try_parse_from(bad).is_err(), "{bad:?}");
+        }
+    }
+}
