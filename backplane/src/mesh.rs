@@ -3,7 +3,10 @@
 //! One producer, one consumer, no lock. The data goes through the queue; the doorbell says only "look". A receiver
 //! declares itself asleep, looks once more, and only then sleeps; a sender rings after it has pushed a batch.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 /// Wakes the thread that owns the receiving end, if it sleeps.
 pub trait Bell: Send + Sync + std::fmt::Debug {
@@ -72,3 +75,64 @@ impl<T> Receiver<T> {
         self.consumer.is_abandoned()
     }
 }
+
+const AWAKE: u8 = 0;
+const ASLEEP: u8 = 1;
+const RUNG: u8 = 2;
+
+/// The bell of an ordinary thread: it parks, and only a parked one costs the ringer a system call.
+///
+/// It latches: a ring since the last [`ThreadBell::wait`] returned makes the next one return at once. Why no wake-up is
+/// lost: the ringer pushes, then swaps in `RUNG`; the owner swaps `RUNG` out, then looks at its queues. Both swaps are
+/// read-modify-writes of one atomic, so they have one order. If the ringer's came first, the owner's reads it
+/// (acquire meets release) and sees the push. If it came later, it is still there when the owner waits again: the
+/// exchange to `ASLEEP` fails, or the ringer finds `ASLEEP` and unparks; an unpark before the park makes it return.
+#[derive(Default, Debug)]
+pub struct ThreadBell {
+    state: AtomicU8,
+    /// Set before the first `ASLEEP` is released, so whoever acquires that sees it.
+    owner: OnceLock<Thread>,
+}
+
+impl ThreadBell {
+    /// Sleeps until it is rung, at most `timeout`. Always on the same thread.
+    pub fn wait(&self, timeout: Duration) {
+        let owner = self.owner.get_or_init(std::thread::current);
+        assert_eq!(
+            owner.id(),
+            std::thread::current().id(),
+            "a bell has one owner"
+        );
+        let slept = self
+            .state
+            .compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if slept {
+            self.park(timeout);
+        }
+        self.state.swap(AWAKE, Ordering::AcqRel);
+    }
+
+    /// A park may end for no reason, so the state decides.
+    fn park(&self, timeout: Duration) {
+        let start = Instant::now();
+        while self.state.load(Ordering::Acquire) == ASLEEP {
+            let Some(left) = timeout.checked_sub(start.elapsed()) else {
+                return;
+            };
+            std::thread::park_timeout(left);
+        }
+    }
+}
+
+impl Bell for ThreadBell {
+    fn ring(&self) {
+        if self.state.swap(RUNG, Ordering::AcqRel) == ASLEEP {
+            let owner = self.owner.get().expect("only an owner falls asleep");
+            owner.unpark();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ impl Rows {
             } => self.dedup_highest(conversation, user, device),
             Read::Marks(conversation) => Answer::Marks(self.marks.get(&conversation).cloned()),
             Read::InboxHead(user) => {
-                let rows = self.inbox.range((user, 0)..=(user, u64::MAX));
+                let mut rows = self.inbox.range((user, 0)..=(user, u64::MAX));
                 Answer::Inbox(rows.next_back().map(inbox_row).into_iter().collect())
             }
             Read::InboxAfter { user, after, rows } => self.inbox_after(user, after, rows),
