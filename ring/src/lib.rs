@@ -9,11 +9,13 @@
 
 mod address;
 mod doorbell;
+mod double;
 mod op;
 mod socket;
 mod uring;
 
 pub use doorbell::Doorbell;
+pub use double::{Double, Faults, Gone, Leaks, Net, Peer, Refused, Violation};
 pub use op::{BufferId, Completion, Events, Extra, Full, Op, PeerRing, Slot, Token, Wait};
 pub use socket::{connect, listen};
 pub use uring::{BufferPlan, Counters, Flags, OpenError, Refusal, Setup, Step, Uring};

@@ -5,8 +5,22 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// The caller's word for an operation: comes back with each of its completions, opaque to the ring.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Token(pub u64);
+
+impl Token {
+    /// The bit a ring keeps for itself: a caller's token must not have it.
+    pub const RESERVED: u64 = 1 << 63;
+
+    pub(crate) fn checked(self) -> u64 {
+        assert_eq!(
+            self.0 & Self::RESERVED,
+            0,
+            "the top bit of a token is the ring's"
+        );
+        self.0
+    }
+}
 
 /// An index into the ring's table of direct descriptors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

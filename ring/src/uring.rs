@@ -28,7 +28,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use self::buffers::{Buffers, GROUP};
 use self::door::Door;
-use self::flight::{ADOPTION, Flights, Owner, plain};
+use self::flight::{ADOPTION, Flights, Owner};
 use self::lent::Lent;
 use crate::Ring;
 use crate::op::{BufferId, Completion, Events, Extra, Full, Op, PeerRing, Slot, Token, Wait};
@@ -130,35 +130,35 @@ impl Uring {
                 multishot,
             } => {
                 let poll = opcode::PollAdd::new(Fixed(slot.0), events).multi(multishot);
-                poll.build().user_data(plain(token))
+                poll.build().user_data(token.checked())
             }
             Op::PollFd {
                 fd,
                 events: Events(events),
             } => {
                 let poll = opcode::PollAdd::new(Fd(fd), events).multi(true);
-                poll.build().user_data(plain(token))
+                poll.build().user_data(token.checked())
             }
-            Op::Recv { slot } => recv(slot).user_data(plain(token)),
+            Op::Recv { slot } => recv(slot).user_data(token.checked()),
             Op::RecvMulti { slot } => opcode::RecvMulti::new(Fixed(slot.0), GROUP)
                 .build()
-                .user_data(plain(token)),
+                .user_data(token.checked()),
             Op::Close { slot } => opcode::Close::new(Fixed(slot.0))
                 .build()
-                .user_data(plain(token)),
+                .user_data(token.checked()),
             Op::Cancel { target } => {
                 let target = self.flights.find(target);
                 opcode::AsyncCancel::new(target)
                     .build()
-                    .user_data(plain(token))
+                    .user_data(token.checked())
             }
             Op::Message {
                 ring,
                 token: theirs,
                 result,
             } => {
-                let message = opcode::MsgRingData::new(Fd(ring.0), result, plain(theirs), None);
-                message.build().user_data(plain(token))
+                let message = opcode::MsgRingData::new(Fd(ring.0), result, theirs.checked(), None);
+                message.build().user_data(token.checked())
             }
         }
     }
@@ -292,7 +292,7 @@ impl Uring {
 
 impl Ring for Uring {
     fn push(&mut self, token: Token, op: Op) -> Result<(), Full> {
-        plain(token);
+        token.checked();
         if self.flights.is_full() || !self.make_room() {
             return Err(Full(op));
         }

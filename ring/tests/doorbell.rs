@@ -1,5 +1,7 @@
 //! No wake-up is lost: a hundred thousand rounds of two threads, the sleeper in a real ring.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -39,12 +41,16 @@ fn send(bell: &Doorbell, sent: &AtomicU64, seen: &AtomicU64) -> u64 {
                 thread::yield_now();
             }
         }
-        // Different gaps, so that the item comes before, while and after the other goes to sleep.
-        for _ in 0..round % 97 {
-            std::hint::spin_loop();
-        }
+        dawdle(round % 97);
     }
     rings
+}
+
+/// Gaps of different lengths on both sides, so that the item comes before, while and after the other goes to sleep.
+fn dawdle(steps: u64) {
+    for _ in 0..steps {
+        std::hint::spin_loop();
+    }
 }
 
 fn receive(bell: &Doorbell, sent: &AtomicU64, seen: &AtomicU64) -> u64 {
@@ -59,6 +65,7 @@ fn receive(bell: &Doorbell, sent: &AtomicU64, seen: &AtomicU64) -> u64 {
     .unwrap();
     let (mut last, mut sleeps) = (0, 0);
     while last < ROUNDS {
+        dawdle(last % 89);
         bell.about_to_sleep();
         if sent.load(Ordering::Relaxed) == last {
             let start = Instant::now();

@@ -1,5 +1,7 @@
 //! Every operation of the real ring against the kernel it runs on, over loopback sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -254,7 +256,7 @@ fn a_multishot_poll_fires_once_per_arrival_and_a_cancel_ends_it() {
 #[test]
 fn a_one_shot_poll_fires_once() {
     let mut ring = open(&SMALL);
-    let (slot, _peer) = pair(&mut ring);
+    let (slot, peer) = pair(&mut ring);
     let out = run(
         &mut ring,
         1,

@@ -11,7 +11,7 @@ use super::lent::Lent;
 use crate::address::Address;
 use crate::op::{Extra, Token};
 
-const OWNED: u64 = 1 << 63;
+const OWNED: u64 = Token::RESERVED;
 /// Marks the ring's own operation of `adopt`; no flight has this index.
 pub(super) const ADOPTION: u64 = u64::MAX;
 
@@ -30,12 +30,6 @@ impl Owner {
         }
         Self::Flight(usize::try_from(user_data & !OWNED).expect("indices are ours"))
     }
-}
-
-/// A caller's token as it goes to the kernel.
-pub(super) fn plain(token: Token) -> u64 {
-    assert_eq!(token.0 & OWNED, 0, "the top bit of a token is the ring's");
-    token.0
 }
 
 #[derive(Debug)]
@@ -163,7 +157,7 @@ impl Flights {
         self.rooms
             .iter()
             .position(carries)
-            .map_or(plain(token), |index| OWNED | index as u64)
+            .map_or(token.checked(), |index| OWNED | index as u64)
     }
 }
 
@@ -208,6 +202,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "the top bit of a token")]
     fn tokens_have_no_top_bit() {
-        plain(Token(1 << 63));
+        Token(1 << 63).checked();
     }
 }
