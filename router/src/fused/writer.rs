@@ -1,0 +1,255 @@
+//! The writer thread: takes records, runs the core, hands batches on, releases what is durable.
+
+use super::Shared;
+use super::commit::{Done, Job};
+use super::core::{FusedCore, Turn};
+use super::effects::Effects;
+use super::intake::Intake;
+use super::release::Releaser;
+use millpond_backplane::mesh::Receiver;
+use millpond_backplane::store::Batch;
+use millpond_backplane::{CommandBody, Entry};
+use millpond_wire::Code;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub(super) struct Writer {
+    pub(super) core: FusedCore,
+    pub(super) intake: Intake,
+    pub(super) clock: Box<dyn Fn() -> u64 + Send>,
+    pub(super) jobs: SyncSender<Job>,
+    pub(super) done: Receiver<Done>,
+    /// Turns whose effects may not leave yet, in order.
+    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) releaser: Releaser,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// A turn that is not durable yet, or stands behind one.
+pub(super) struct Waiting {
+    number: u64,
+    effects: Effects,
+    /// Without rows there is nothing to commit, but the order stays.
+    has_rows: bool,
+}
+
+/// Turns that wait for a commit, with and without rows.
+const WAITING_MAX: usize = 8;
+/// The longest sleep: so that a clock that was set back holds nothing up for long.
+const SLEEP_MAX: Duration = Duration::from_millis(250);
+
+impl Writer {
+    pub(super) fn start(self) -> std::io::Result<JoinHandle<()>> {
+        let thread = std::thread::Builder::new().name("router".into());
+        thread.spawn(move || self.run())
+    }
+
+    fn run(mut self) {
+        self.shared.bell.own();
+        let why = match self.serve() {
+            Ok(()) => return,
+            Err(why) => why,
+        };
+        tracing::error!(%why, "the router takes no more messages; restart the server");
+        self.shared.fail(why);
+        self.refuse_everything();
+    }
+
+    /// Until it is told to stop, or cannot go on.
+    fn serve(&mut self) -> Result<(), String> {
+        let mut entries = Vec::new();
+        loop {
+            self.collect()?;
+            let stopping = self.shared.stopping.load(Ordering::SeqCst);
+            if self.may_run() {
+                self.take(&mut entries);
+                if !entries.is_empty() || self.is_due() {
+                    self.turn(&mut entries)?;
+                    continue;
+                }
+                if stopping {
+                    return self.finish();
+                }
+            }
+            self.sleep();
+        }
+    }
+
+    fn may_run(&self) -> bool {
+        self.commits_in_flight() < self.core.config().commits_in_flight_max
+            && self.waiting.len() < WAITING_MAX
+    }
+
+    fn commits_in_flight(&self) -> usize {
+        self.waiting
+            .iter()
+            .filter(|waiting| waiting.has_rows)
+            .count()
+    }
+
+    fn take(&mut self, entries: &mut Vec<Entry>) {
+        let bounds = self.core.config();
+        self.intake
+            .take(entries, bounds.batch_entries_max, bounds.batch_bytes_max);
+    }
+
+    fn is_due(&self) -> bool {
+        self.core
+            .next_due()
+            .is_some_and(|due| due <= (self.clock)())
+    }
+
+    fn turn(&mut self, entries: &mut Vec<Entry>) -> Result<(), String> {
+        let sends = Unanswered::of(entries);
+        match self.core.run(entries, (self.clock)()) {
+            Ok(turn) => self.hand_on(turn),
+            Err(error) => {
+                self.releaser.release(sends.effects());
+                Err(error.to_string())
+            }
+        }
+    }
+
+    fn hand_on(&mut self, turn: Turn) -> Result<(), String> {
+        let Turn {
+            number,
+            batch,
+            effects,
+        } = turn;
+        let has_rows = !batch.writes.is_empty();
+        self.waiting.push_back(Waiting {
+            number,
+            effects,
+            has_rows,
+        });
+        if has_rows {
+            let job = Job { number, batch };
+            self.jobs
+                .send(job)
+                .map_err(|_| String::from("the committer has died"))?;
+        }
+        self.release_rowless();
+        Ok(())
+    }
+
+    /// Releases what has become durable.
+    fn collect(&mut self) -> Result<(), String> {
+        while let Some(Done { number, result }) = self.done.pop() {
+            let batch = result.map_err(|error| error.to_string())?;
+            let first = self
+                .waiting
+                .pop_front()
+                .expect("what is committed was waiting");
+            assert_eq!(first.number, number, "batches are committed in order");
+            self.release(first, Some(batch));
+            self.release_rowless();
+        }
+        Ok(())
+    }
+
+    fn release_rowless(&mut self) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|waiting| !waiting.has_rows)
+        {
+            let first = self.waiting.pop_front().expect("there is a front");
+            self.release(first, None);
+        }
+    }
+
+    fn release(&mut self, waiting: Waiting, emptied: Option<Batch>) {
+        self.core.committed(waiting.number, emptied);
+        self.releaser.release(waiting.effects);
+    }
+
+    fn sleep(&self) {
+        let may_run = self.may_run();
+        let longest = match self.core.next_due() {
+            Some(due) if may_run => Duration::from_millis(due.saturating_sub((self.clock)())),
+            _ => SLEEP_MAX,
+        };
+        let has_work = || {
+            !self.done.is_empty() || may_run && !self.intake.is_empty() || self.is_stopping(may_run)
+        };
+        self.shared.bell.sleep(longest.min(SLEEP_MAX), has_work);
+    }
+
+    fn is_stopping(&self, may_run: bool) -> bool {
+        may_run && self.shared.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Writes all that lags and waits until everything is durable.
+    fn finish(&mut self) -> Result<(), String> {
+        loop {
+            self.collect()?;
+            if self.may_run() && self.core.has_dirty() {
+                let turn = self.core.run_last((self.clock)());
+                self.hand_on(turn)?;
+            } else if self.waiting.is_empty() {
+                return Ok(());
+            } else {
+                self.shared.bell.sleep(SLEEP_MAX, || !self.done.is_empty());
+            }
+        }
+    }
+
+    /// After a failure: whoever waits or comes is told that the server is unavailable, until it is told to stop.
+    fn refuse_everything(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            let failed = waiting.effects.failed();
+            self.refuse(failed);
+        }
+        let mut entries = Vec::new();
+        loop {
+            self.take(&mut entries);
+            if !entries.is_empty() {
+                let unanswered = Unanswered::of(&entries);
+                self.refuse(unanswered.effects());
+                entries.clear();
+            } else if self.shared.stopping.load(Ordering::SeqCst) {
+                return;
+            } else {
+                self.shared
+                    .bell
+                    .sleep(SLEEP_MAX, || !self.intake.is_empty());
+            }
+        }
+    }
+
+    fn refuse(&mut self, effects: Effects) {
+        for _ in 0..effects.answers.len() {
+            self.shared.counters.refused(Code::UNAVAILABLE);
+        }
+        self.releaser.release(effects);
+    }
+}
+
+/// The SENDs of a batch, should it come to nothing.
+struct Unanswered(Effects);
+
+impl Unanswered {
+    fn of(entries: &[Entry]) -> Self {
+        let mut effects = Effects::default();
+        for entry in entries {
+            if let Entry::Command(command) = entry
+                && let CommandBody::Send {
+                    from,
+                    client_msg_id,
+                    ..
+                } = &command.body
+            {
+                effects.refuse(*from, *client_msg_id, Code::UNAVAILABLE);
+            }
+        }
+        Self(effects)
+    }
+
+    fn effects(self) -> Effects {
+        self.0
+    }
+}

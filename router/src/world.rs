@@ -1,0 +1,190 @@
+//! The states in memory, and how they get there: shared by both drivers.
+//!
+//! A driver names what a batch of records touches ([`Wants`]), has it loaded in one read, has rows looked up in one
+//! more where a machine asks for some, and then steps record by record. What lies in batches that are not committed
+//! yet is answered from here, never from the store. Nothing here decides; the machines do.
+
+mod load;
+mod lookup;
+mod overlay;
+
+pub(crate) use load::Wants;
+pub(crate) use lookup::Rows;
+
+use crate::cache::Cache;
+use crate::conversation::{self, Conversation, Found, Rules};
+use crate::inbox::{self, Inbox};
+use millpond_backplane::position::Stamp;
+use millpond_backplane::row::{DedupKey, DedupRow, InboxRow, MarksRow, UserRow};
+use millpond_backplane::{Command, ConversationKey, InboxEntry, Message, Position};
+use millpond_wire::UserId;
+use overlay::Overlay;
+
+/// Bounds of the states in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheLimits {
+    pub conversations: usize,
+    pub inboxes: usize,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self {
+            conversations: 1 << 18,
+            inboxes: 1 << 18,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    rules: Rules,
+    store_epoch: u64,
+    batch: u64,
+    conversations: Cache<ConversationKey, Kept<Conversation>>,
+    inboxes: Cache<UserId, Kept<Inbox>>,
+    overlay: Overlay,
+}
+
+/// A state, and whether its lazily written row lags behind it.
+#[derive(Debug)]
+struct Kept<S> {
+    state: S,
+    dirty: bool,
+}
+
+impl<S> Kept<S> {
+    fn clean(state: S) -> Self {
+        Self {
+            state,
+            dirty: false,
+        }
+    }
+}
+
+/// The states are loaded before the records are taken: a miss here is our own error.
+const LOADED: &str = "what a batch touches was loaded before it ran";
+
+impl World {
+    pub(crate) fn new(rules: Rules, limits: CacheLimits, store_epoch: u64, batch: u64) -> Self {
+        Self {
+            rules,
+            store_epoch,
+            batch,
+            conversations: Cache::new(limits.conversations),
+            inboxes: Cache::new(limits.inboxes),
+            overlay: Overlay::default(),
+        }
+    }
+
+    /// What follows belongs to this batch; numbers only grow.
+    pub(crate) fn begin(&mut self, batch: u64) {
+        assert!(batch > self.batch, "batch numbers grow");
+        self.batch = batch;
+    }
+
+    /// Everything of the batches up to `batch` is in the store.
+    pub(crate) fn committed(&mut self, batch: u64) {
+        self.overlay.forget_up_to(batch);
+        self.conversations.shrink(batch, |kept| kept.dirty);
+        self.inboxes.shrink(batch, |kept| kept.dirty);
+    }
+
+    /// Feeds a command to its conversation. `rows` holds what it looked up.
+    pub(crate) fn command(
+        &mut self,
+        stamp: Stamp,
+        command: &Command,
+        rows: &Rows,
+    ) -> conversation::Outcome {
+        let kept = self
+            .conversations
+            .touch(&command.conversation, self.batch)
+            .expect(LOADED);
+        let lookups = kept.state.lookups(stamp.position, command);
+        let dedup = |key: DedupKey| self.overlay.find(&key).or_else(|| rows.dedup(&key));
+        let found = Found {
+            id: lookups.id.and_then(dedup),
+            after: lookups.after.and_then(dedup),
+            seq: lookups
+                .seq
+                .and_then(|seq| rows.position(command.conversation, seq)),
+        };
+        let outcome = kept.state.step(&self.rules, stamp, command, &found);
+        if let conversation::Outcome::Sequenced { message, hash } = &outcome {
+            self.overlay
+                .insert(self.batch, dedup_key(message), dedup_row(message, *hash));
+        }
+        outcome
+    }
+
+    /// Puts a message into an inbox.
+    pub(crate) fn place(
+        &mut self,
+        stamp: Stamp,
+        user: UserId,
+        message: &Message,
+        durable: Position,
+    ) -> (u64, InboxRow) {
+        let inbox = self.inbox(user);
+        let placed = inbox.place(stamp, message.conversation, message.seq);
+        inbox.trim(durable);
+        placed
+    }
+
+    /// Feeds any other entry to its inbox.
+    pub(crate) fn entry(&mut self, stamp: Stamp, entry: &InboxEntry) -> inbox::Outcome {
+        let store_epoch = self.store_epoch;
+        self.inbox(entry.user).step(stamp, store_epoch, entry)
+    }
+
+    /// Notes that the marks row lags; true when it did not before.
+    pub(crate) fn soil_marks(&mut self, key: ConversationKey) -> bool {
+        let kept = self.conversations.touch(&key, self.batch).expect(LOADED);
+        !std::mem::replace(&mut kept.dirty, true)
+    }
+
+    /// Notes that the user row lags; true when it did not before.
+    pub(crate) fn soil_user(&mut self, user: UserId) -> bool {
+        let kept = self.inboxes.touch(&user, self.batch).expect(LOADED);
+        !std::mem::replace(&mut kept.dirty, true)
+    }
+
+    /// The marks row to be written with this batch, if it lags.
+    pub(crate) fn clean_marks(&mut self, key: ConversationKey) -> Option<MarksRow> {
+        let kept = self.conversations.touch(&key, self.batch)?;
+        std::mem::take(&mut kept.dirty).then(|| kept.state.marks().clone())
+    }
+
+    /// The user row to be written with this batch, if it lags.
+    pub(crate) fn clean_user(&mut self, user: UserId) -> Option<UserRow> {
+        let kept = self.inboxes.touch(&user, self.batch)?;
+        std::mem::take(&mut kept.dirty).then(|| kept.state.user_row().clone())
+    }
+
+    /// States in memory: conversations and inboxes.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.conversations.len(), self.inboxes.len())
+    }
+
+    fn inbox(&mut self, user: UserId) -> &mut Inbox {
+        &mut self.inboxes.touch(&user, self.batch).expect(LOADED).state
+    }
+}
+
+fn dedup_key(message: &Message) -> DedupKey {
+    DedupKey {
+        conversation: message.conversation,
+        user: message.sender,
+        device: message.device,
+        client_msg_id: message.client_msg_id,
+    }
+}
+
+fn dedup_row(message: &Message, hash: u32) -> DedupRow {
+    DedupRow {
+        seq: message.seq,
+        server_ms: message.server_ms,
+        hash,
+    }
+}

@@ -1,0 +1,102 @@
+//! Fetches the rows that machines ask for beyond their states: one read for a whole batch of records.
+//!
+//! What a record asks for is judged in the state before the batch. Ids that get rows within the batch are answered
+//! from the overlay; pointers that come within the batch are in the inbox's own tail.
+
+use super::World;
+use super::load::Answers;
+use crate::conversation::{Lookups, admit};
+use crate::inbox::Missing;
+use millpond_backplane::row::{DedupKey, DedupRow};
+use millpond_backplane::store::{Read, Store, StoreError};
+use millpond_backplane::{Command, ConversationKey, InboxEntry, Position};
+use millpond_wire::UserId;
+use rustc_hash::FxHashMap;
+
+/// Rows looked up for one batch.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    dedup_keys: Vec<DedupKey>,
+    seqs: Vec<(ConversationKey, u64)>,
+    pointers: Vec<(UserId, Missing)>,
+    dedup: FxHashMap<DedupKey, DedupRow>,
+    positions: FxHashMap<(ConversationKey, u64), Position>,
+}
+
+impl Rows {
+    pub(crate) fn clear(&mut self) {
+        self.dedup.clear();
+        self.positions.clear();
+    }
+
+    pub(crate) fn command(&mut self, world: &World, position: Position, command: &Command) {
+        if admit(command).is_err() {
+            return;
+        }
+        let kept = world
+            .conversations
+            .peek(&command.conversation)
+            .expect(super::LOADED);
+        let Lookups { id, after, seq } = kept.state.lookups(position, command);
+        self.dedup_keys.extend(id.into_iter().chain(after));
+        self.seqs.extend(seq.map(|seq| (command.conversation, seq)));
+    }
+
+    pub(crate) fn entry(&mut self, world: &World, position: Position, entry: &InboxEntry) {
+        let kept = world.inboxes.peek(&entry.user).expect(super::LOADED);
+        let missing = kept.state.missing(position, &entry.body);
+        self.pointers
+            .extend(missing.map(|missing| (entry.user, missing)));
+    }
+
+    pub(super) fn dedup(&self, key: &DedupKey) -> Option<DedupRow> {
+        self.dedup.get(key).copied()
+    }
+
+    pub(super) fn position(&self, key: ConversationKey, seq: u64) -> Option<Position> {
+        self.positions.get(&(key, seq)).copied()
+    }
+
+    fn reads(&self) -> Vec<Read> {
+        let dedup = self.dedup_keys.iter().map(|key| Read::Dedup(*key));
+        let history = self.seqs.iter().map(|(conversation, seq)| Read::HistoryAt {
+            conversation: *conversation,
+            seq: *seq,
+        });
+        let inbox = self
+            .pointers
+            .iter()
+            .map(|(user, missing)| Read::InboxAfter {
+                user: *user,
+                after: missing.after,
+                rows: usize::try_from(missing.up_to - missing.after).expect("pages are small"),
+            });
+        dedup.chain(history).chain(inbox).collect()
+    }
+}
+
+impl World {
+    /// Answers everything noted in `rows`. Dedup rows of uncommitted batches are looked for later, in the overlay.
+    pub(crate) fn look_up(&mut self, store: &dyn Store, rows: &mut Rows) -> Result<(), StoreError> {
+        let reads = rows.reads();
+        if reads.is_empty() {
+            return Ok(());
+        }
+        let mut answers = Answers::of(store, &reads)?;
+        for key in rows.dedup_keys.drain(..) {
+            if let Some(row) = answers.dedup()? {
+                rows.dedup.insert(key, row);
+            }
+        }
+        for (key, seq) in rows.seqs.drain(..) {
+            if let Some(row) = answers.history()?.first() {
+                rows.positions.insert((key, seq), row.position);
+            }
+        }
+        for (user, _) in rows.pointers.drain(..) {
+            let pointers = answers.inbox()?;
+            self.inbox(user).recall(&pointers);
+        }
+        Ok(())
+    }
+}
