@@ -1,8 +1,10 @@
 //! Behaviour of the whole program over real sockets, real disks and real crashes. One binary, one room per behaviour.
 //! Every server is a child process of the built `millpond`, on ports the kernel chose, stopped by its own id.
 
+mod devices;
 mod first_light;
 mod hostile;
 mod peer;
 mod resend;
 mod server;
+mod stopping;

@@ -1,12 +1,36 @@
 //! A client of a few lines that speaks `wire` over a blocking socket, and does as it is told, right or wrong.
 
 use millpond_wire::{
-    CLIENT_FRAME_BYTES_MAX, Conversation, Decoded, DeviceId, Frame, Hello, Kind, PREFACE, PROTO, Resume,
-    SERVER_FRAME_BYTES_MAX, Send, UserId, decode, encode,
+    Ack, CLIENT_FRAME_BYTES_MAX, Code, Conversation, CursorAck, Decoded, Deliver, DeviceId, Frame, Hello, Kind,
+    Origin, PREFACE, PROTO, Resume, SERVER_FRAME_BYTES_MAX, Scope, Send, Sync, UserId, decode, encode,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+
+/// A record with its cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub cursor: u64,
+    pub conversation: Conversation,
+    pub seq: u64,
+    pub origin: Option<Origin>,
+    pub stub: bool,
+    pub text: String,
+}
+
+fn received(deliver: &Deliver<'_>) -> Vec<Received> {
+    let records = (deliver.first_cursor..).zip(deliver.records.iter());
+    let owned = records.map(|(cursor, record)| Received {
+        cursor,
+        conversation: record.conversation,
+        seq: record.seq,
+        origin: record.origin,
+        stub: record.stub,
+        text: String::from_utf8_lossy(record.payload).into_owned(),
+    });
+    owned.collect()
+}
 
 #[derive(Debug)]
 pub struct Peer {
@@ -49,6 +73,65 @@ impl Peer {
         (peer, epoch)
     }
 
+    /// Connects as a new installation, and reads its whole inbox: live delivery goes on from there.
+    pub fn join(address: SocketAddr, device: u64, token: &[u8]) -> (Self, u64, Vec<Received>) {
+        let (mut peer, epoch) = Self::connect(address, device, token, None);
+        let inbox = peer.sync(epoch, 0);
+        (peer, epoch, inbox)
+    }
+
+    /// Everything behind `cursor`, in pages.
+    pub fn sync(&mut self, epoch: u64, mut cursor: u64) -> Vec<Received> {
+        let mut inbox = Vec::new();
+        loop {
+            self.tell(&Frame::Sync(Sync { rid: 1, epoch, cursor, max_bytes: 64 * 1024 }));
+            let done = self.expect("SYNC_DONE", |frame| match frame {
+                Frame::Deliver(deliver) => {
+                    inbox.extend(received(deliver));
+                    None
+                }
+                Frame::SyncDone(done) => Some(*done),
+                _ => None,
+            });
+            cursor = done.cursor;
+            self.tell(&Frame::CursorAck(CursorAck { cursor }));
+            if !done.more {
+                return inbox;
+            }
+        }
+    }
+
+    /// The next record that is delivered.
+    pub fn record(&mut self) -> Received {
+        self.expect("DELIVER", |frame| match frame {
+            Frame::Deliver(deliver) => {
+                let mut records = received(deliver);
+                assert_eq!(records.len(), 1, "one at a time was sent");
+                records.pop()
+            }
+            _ => None,
+        })
+    }
+
+    /// The answer to one SEND.
+    pub fn answer(&mut self, id: u64) -> Result<Ack, Code> {
+        self.expect_any("SEND_ACK", |frame| match frame {
+            Frame::SendAck(acks) => acks.acks.iter().find(|ack| ack.client_msg_id == id).map(Ok),
+            Frame::Error(error) if error.scope == Scope::Message(id) => Some(Err(error.code)),
+            _ => None,
+        })
+    }
+
+    /// The code of the ERROR that ends the connection.
+    pub fn refusal(&mut self) -> Code {
+        let code = self.expect_any("ERROR", |frame| match frame {
+            Frame::Error(error) if error.scope == Scope::Connection => Some(error.code),
+            _ => None,
+        });
+        assert_eq!(self.next(|_| ()), Err(End::Closed), "closed behind the error");
+        code
+    }
+
     pub fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the server reads");
     }
@@ -62,14 +145,25 @@ impl Peer {
     pub fn send_text(&mut self, to: u64, client_msg_id: u64, text: &str) {
         self.tell(&Frame::Send(Send {
             client_msg_id,
-            conversation: Conversation::Direct(UserId::new(to).expect("a user id")),
+            conversation: with(to),
             after: None,
             kind: Kind::TEXT,
             payload: text.as_bytes(),
         }));
     }
 
-    /// Reads frames until `pick` takes one.
+    /// Reads frames until `pick` takes one, whatever else comes.
+    pub fn expect_any<T>(&mut self, what: &str, mut pick: impl FnMut(&Frame<'_>) -> Option<T>) -> T {
+        loop {
+            match self.next(&mut pick) {
+                Ok(Some(value)) => return value,
+                Ok(None) => {}
+                Err(end) => panic!("wanted {what}, the connection is {end:?}"),
+            }
+        }
+    }
+
+    /// Reads frames until `pick` takes one; an ERROR that it does not take fails.
     pub fn expect<T>(&mut self, what: &str, mut pick: impl FnMut(&Frame<'_>) -> Option<T>) -> T {
         loop {
             let mut seen = String::new();
@@ -113,6 +207,11 @@ impl Peer {
     }
 }
 
+/// The direct conversation with this user.
+pub fn with(user: u64) -> Conversation {
+    Conversation::Direct(UserId::new(user).expect("a user id"))
+}
+
 pub fn hello<'a>(device: u64, token: &'a [u8], resume: Option<(u64, u64)>) -> Hello<'a> {
     Hello {
         background: false,
@@ -122,7 +221,7 @@ pub fn hello<'a>(device: u64, token: &'a [u8], resume: Option<(u64, u64)>) -> He
         features: 0,
         device: DeviceId(device),
         attempt: attempt(),
-        auth_kind: 0,
+        auth_kind: 1,
         token,
         agent: "e2e",
         max_frame: u64::try_from(CLIENT_FRAME_BYTES_MAX).expect("small"),

@@ -1,10 +1,8 @@
 //! A client message id has one effect, however often and whenever it is sent.
 
-use crate::peer::Peer;
+use crate::peer::{Peer, with};
 use crate::server::Server;
-use millpond_wire::{
-    Ack, AckStatus, Code, Conversation, Frame, From, History, Scope, UserId,
-};
+use millpond_wire::{Ack, AckStatus, Code, Frame, From, History};
 
 const ALICE: u64 = 7;
 const BOB: u64 = 9;
@@ -46,21 +44,12 @@ fn another_device_may_use_the_same_id() {
 
 fn send(peer: &mut Peer, id: u64, text: &str) -> Result<Ack, Code> {
     peer.send_text(BOB, id, text);
-    loop {
-        let answer = peer.next(|frame| match frame {
-            Frame::SendAck(acks) => acks.acks.iter().find(|ack| ack.client_msg_id == id).map(Ok),
-            Frame::Error(error) if error.scope == Scope::Message(id) => Some(Err(error.code)),
-            _ => None,
-        });
-        if let Some(answer) = answer.expect("the connection stays") {
-            return answer;
-        }
-    }
+    peer.answer(id)
 }
 
 /// Everything in the conversation, oldest first.
 fn texts(peer: &mut Peer) -> Vec<String> {
-    let conversation = Conversation::Direct(UserId::new(BOB).expect("a user id"));
+    let conversation = with(BOB);
     peer.tell(&Frame::History(History { rid: 3, conversation, from: From::After(0), limit: 100 }));
     peer.expect("HISTORY page", |frame| match frame {
         Frame::HistoryPage(page) if page.rid == 3 => {

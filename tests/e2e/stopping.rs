@@ -1,0 +1,45 @@
+//! How a server ends, and what it says meanwhile.
+
+use crate::peer::{End, Peer};
+use crate::server::Server;
+use millpond_wire::{Code, Frame};
+use std::time::Duration;
+
+#[test]
+fn sigterm_sends_everybody_away_and_exits_cleanly() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path(), &[]);
+    let (mut peer, ..) = Peer::join(server.listen, 1, &server.token(7));
+    peer.send_text(9, 1, "before the end");
+    peer.answer(1).expect("taken");
+    let watcher = std::thread::spawn(move || {
+        let code = peer.expect_any("GOAWAY", |frame| match frame {
+            Frame::GoAway(goaway) => Some(goaway.code),
+            _ => None,
+        });
+        while peer.next(|_| ()) != Err(End::Closed) {}
+        code
+    });
+    let status = server.terminate(Duration::from_secs(30));
+    assert!(status.success(), "{status}");
+    assert_eq!(watcher.join().expect("the connection ends"), Code::DRAINING);
+}
+
+#[test]
+fn one_data_folder_has_one_server() {
+    let data = tempfile::tempdir().expect("a folder");
+    let _first = Server::start(data.path(), &[]);
+    let second = Server::try_start_on(data.path(), "127.0.0.1:0", &[]);
+    assert!(second.is_err(), "two servers over one folder");
+}
+
+#[test]
+fn the_admin_address_answers() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path(), &[]);
+    assert!(server.page("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(server.page("/readyz").starts_with("HTTP/1.1 200"));
+    assert!(server.page("/nothing").starts_with("HTTP/1.1 404"));
+    let (_peer, ..) = Peer::join(server.listen, 1, &server.token(7));
+    assert_eq!(server.metric("millpond_gateway_connections"), 1.0);
+}
