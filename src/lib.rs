@@ -1,0 +1,9 @@
+//! The program `millpond` as a library, so that a test can run a server inside its own process.
+//!
+//! The only place that knows all rooms: it reads the configuration, puts gateway, router, store and admin address
+//! together, and takes them apart again. Decisions about messages are never made here.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod secret;
+pub mod token;
