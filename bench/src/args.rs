@@ -105,7 +105,12 @@ pub struct Messages {
     #[arg(long, default_value_t = 16, value_parser = value_parser!(u32).range(1..=64))]
     pub ack_every: u32,
     /// Durability of the server that this command starts: sync, interval or os
-    #[arg(long, value_name = "MODE", default_value = "sync", conflicts_with = "target")]
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "sync",
+        conflicts_with = "target"
+    )]
     pub durability: String,
 }
 
@@ -125,7 +130,9 @@ impl std::str::FromStr for Rate {
             ("closed", _) => Ok(Self::Closed),
             ("half", _) => Ok(Self::ClosedThenHalf),
             (_, Ok(rate)) if rate > 0 => Ok(Self::PerSecond(rate)),
-            _ => Err(format!("`{text}` is not `closed`, `half` or a rate above 0")),
+            _ => Err(format!(
+                "`{text}` is not `closed`, `half` or a rate above 0"
+            )),
         }
     }
 }

@@ -28,6 +28,6 @@ impl Clock {
 }
 
 /// Saturates after 584 years.
-pub fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

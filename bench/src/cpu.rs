@@ -52,7 +52,9 @@ impl Cores {
 
 fn allowed() -> anyhow::Result<Vec<usize>> {
     let set = sched_getaffinity(None).context("asking which cores this process may use")?;
-    Ok((0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect())
+    Ok((0..CpuSet::MAX_CPU)
+        .filter(|&core| set.is_set(core))
+        .collect())
 }
 
 /// Binds this thread, and all it starts from now on, to one core.
@@ -63,7 +65,7 @@ pub fn pin(core: usize) -> anyhow::Result<()> {
 }
 
 /// Runs `start` on `core`, so that the process it starts inherits it, then comes back to where this thread was.
-pub fn pinned_to<T>(core: Option<usize>, start: impl FnOnce() -> T) -> anyhow::Result<T> {
+pub(crate) fn pinned_to<T>(core: Option<usize>, start: impl FnOnce() -> T) -> anyhow::Result<T> {
     let Some(core) = core else {
         return Ok(start());
     };

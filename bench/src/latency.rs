@@ -152,6 +152,9 @@ mod tests {
     #[test]
     fn nothing_recorded_has_no_quantiles() {
         let summary = Latency::default().summary(Origin::ActualSend);
-        assert_eq!((summary.count, summary.p50_us, summary.max_us), (0, None, None));
+        assert_eq!(
+            (summary.count, summary.p50_us, summary.max_us),
+            (0, None, None)
+        );
     }
 }

@@ -7,8 +7,37 @@
 pub mod args;
 mod clock;
 mod cpu;
+pub mod echo;
+mod generator;
 mod latency;
+mod machine;
+mod metrics;
 mod outbox;
+mod perf;
+pub mod program;
+mod progress;
 pub mod raw_echo;
+pub mod report;
 mod schedule;
 mod sockets;
+mod talk;
+mod target;
+
+pub use clock::{Clock, SECOND_NS};
+pub use cpu::{Cores, pin, process_cpu_ns};
+pub use latency::{Latency, Origin, Summary};
+pub use machine::Machine;
+pub use program::{Program, Stop, Tokens};
+pub use schedule::{Arrivals, Random, Schedule};
+
+use args::Bench;
+use report::Verdict;
+
+/// Runs one scenario to its report.
+pub fn run(bench: &Bench, program: &Program) -> anyhow::Result<Verdict> {
+    match bench {
+        Bench::Echo(args) => echo::run(args, program),
+        Bench::Messages(_) => anyhow::bail!("not yet"),
+        Bench::RawEchoServer(args) => raw_echo::run(args).map(|()| Verdict::Good),
+    }
+}

@@ -80,7 +80,12 @@ impl Outboxes {
     }
 
     /// A send took `taken` of its bytes. Returns what to send next at once: the rest of them, from there.
-    pub(crate) fn sent(&mut self, at: usize, mut bytes: Vec<u8>, taken: usize) -> Option<(Vec<u8>, usize)> {
+    pub(crate) fn sent(
+        &mut self,
+        at: usize,
+        mut bytes: Vec<u8>,
+        taken: usize,
+    ) -> Option<(Vec<u8>, usize)> {
         let outbox = &mut self.boxes[at];
         let Flight::Sending(from) = outbox.flight else {
             return None;

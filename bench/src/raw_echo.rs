@@ -16,13 +16,38 @@ use std::time::{Duration, Instant};
 /// Serves until it is killed. Prints its address first.
 pub fn run(args: &RawEchoServer) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM)).context("asking to end with the parent")?;
-    let listener = TcpListener::bind(args.listen)
-        .with_context(|| format!("listening on {}", args.listen))?;
-    announce(listener.local_addr()?)?;
-    let faults = Faults::new(args);
-    let mut server = Server::new(Uring::open(&SETUP)?, listener, faults)?;
-    loop {
-        server.turn(Wait::Until(TURN_MAX))?;
+    let bound = Bound::new(args)?;
+    announce(bound.address()?)?;
+    bound.serve()
+}
+
+/// A server that has its port and does not serve yet.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    listener: TcpListener,
+    faults: Faults,
+}
+
+impl Bound {
+    pub(crate) fn new(args: &RawEchoServer) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(args.listen)
+            .with_context(|| format!("listening on {}", args.listen))?;
+        Ok(Self {
+            listener,
+            faults: Faults::new(args),
+        })
+    }
+
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    pub(crate) fn serve(self) -> anyhow::Result<()> {
+        let ring = Uring::open(&SETUP).context("opening the echo server's ring")?;
+        let mut server = Server::new(ring, self.listener, self.faults)?;
+        loop {
+            server.turn(Wait::Until(TURN_MAX))?;
+        }
     }
 }
 
@@ -211,12 +236,14 @@ fn token(slot: Slot, kind: u64) -> Token {
 }
 
 /// What this server does wrong on purpose.
+#[derive(Debug)]
 struct Faults {
     stall: Option<Stall>,
     drop_every: Option<u64>,
     reads: u64,
 }
 
+#[derive(Debug)]
 struct Stall {
     after: Duration,
     lasts: Duration,
@@ -240,7 +267,8 @@ impl Faults {
     fn swallows(&mut self) -> bool {
         self.stall_when_due();
         self.reads += 1;
-        self.drop_every.is_some_and(|every| self.reads % every == 0)
+        self.drop_every
+            .is_some_and(|every| self.reads.is_multiple_of(every))
     }
 
     fn stall_when_due(&mut self) {

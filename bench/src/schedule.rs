@@ -100,7 +100,7 @@ impl Random {
         Self { state: seed }
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -109,7 +109,7 @@ impl Random {
 
     /// Uniform in (0, 1]: its logarithm is finite.
     pub fn unit(&mut self) -> f64 {
-        let bits = (self.next() >> 11) + 1;
+        let bits = (self.word() >> 11) + 1;
         bits as f64 / (1u64 << 53) as f64
     }
 }

@@ -1,0 +1,260 @@
+//! What a run says at its end: a table for people, JSON with every parameter for everything else. Scenarios bring their
+//! figures; the rest is the same for all, also for scenarios outside this crate.
+
+mod table;
+
+pub use table::Table;
+
+use crate::args::Output;
+use crate::machine::Machine;
+use crate::program::Program;
+use crate::talk::unix_ms;
+use anyhow::Context;
+use serde::Serialize;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+/// The figures of one scenario.
+pub trait Figures: Serialize {
+    /// For the terminal.
+    fn table(&self) -> Table;
+}
+
+/// A whole report. The shape of its JSON is [`SCHEMA`] in [`SCHEMA_VERSION`].
+#[derive(Debug, Serialize)]
+pub struct Report<F> {
+    pub schema: &'static str,
+    pub schema_version: u32,
+    pub scenario: &'static str,
+    pub program: String,
+    pub command: Vec<String>,
+    pub started_unix_ms: u64,
+    pub machine: Machine,
+    /// Every parameter of the scenario, defaults included.
+    pub parameters: serde_json::Value,
+    /// It was ended early: the figures are of what there was.
+    pub interrupted: bool,
+    /// Why the figures must not be used, if there is a reason.
+    pub void: Vec<String>,
+    /// What the server did wrong.
+    pub violations: Vec<String>,
+    pub figures: F,
+}
+
+pub const SCHEMA: &str = "millpond-bench";
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What a run comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Good,
+    /// The generator or the person ended it, or could not keep up: nothing is said about the server.
+    Void,
+    /// The server lost, doubled or reordered something, or closed connections.
+    Violated,
+}
+
+impl<F: Figures> Report<F> {
+    pub fn new(
+        scenario: &'static str,
+        program: &Program,
+        parameters: serde_json::Value,
+        figures: F,
+    ) -> Self {
+        Self {
+            schema: SCHEMA,
+            schema_version: SCHEMA_VERSION,
+            scenario,
+            program: program.version.clone(),
+            command: std::env::args().collect(),
+            started_unix_ms: unix_ms(),
+            machine: Machine::read(),
+            parameters,
+            interrupted: false,
+            void: Vec::new(),
+            violations: Vec::new(),
+            figures,
+        }
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        if !self.violations.is_empty() {
+            Verdict::Violated
+        } else if !self.void.is_empty() || self.interrupted {
+            Verdict::Void
+        } else {
+            Verdict::Good
+        }
+    }
+
+    /// The report for people.
+    pub fn text(&self) -> String {
+        let machine = &self.machine;
+        let mut text = format!(
+            "{} · {} · {} · {} cores · Linux {}\n\n{}",
+            self.scenario,
+            self.program,
+            machine.cpu,
+            machine.cores,
+            machine.kernel,
+            self.figures.table()
+        );
+        let notes = [("VOID", &self.void), ("VIOLATION", &self.violations)];
+        for (word, notes) in notes {
+            for note in notes {
+                text.push_str(&format!("\n{word}: {note}"));
+            }
+        }
+        if self.interrupted {
+            text.push_str("\nINTERRUPTED: figures of what there was");
+        }
+        text.push('\n');
+        text
+    }
+
+    /// To the terminal, and to the files that were asked for.
+    pub fn publish(&self, output: &Output) -> anyhow::Result<Verdict> {
+        let text = self.text();
+        let json = serde_json::to_string_pretty(self).context("a report is plain data")?;
+        std::io::stdout().lock().write_all(text.as_bytes())?;
+        if let Some(file) = &output.json {
+            write(file, &json)?;
+        }
+        if let Some(folder) = &output.run_dir {
+            fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+            write(&folder.join("report.json"), &json)?;
+            write(&folder.join("report.txt"), &text)?;
+            write(
+                &folder.join("command.txt"),
+                &(self.command.join(" ") + "\n"),
+            )?;
+            write(
+                &folder.join("machine.json"),
+                &serde_json::to_string_pretty(&self.machine)?,
+            )?;
+        }
+        Ok(self.verdict())
+    }
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(file, text).with_context(|| format!("writing {}", file.display()))
+}
+
+/// The middle and the ends of the same measure over several rounds.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    /// `None` of nothing.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values = values.into_iter().collect::<Vec<_>>();
+        values.sort_by(f64::total_cmp);
+        let (&min, &max) = values.first().zip(values.last())?;
+        let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+        Some(Self {
+            median: f64::midpoint(low, high),
+            min,
+            max,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Stop;
+
+    #[derive(Serialize)]
+    struct Nothing {
+        messages: u64,
+    }
+
+    impl Figures for Nothing {
+        fn table(&self) -> Table {
+            let mut table = Table::default();
+            table.row(["messages", &self.messages.to_string()]);
+            table
+        }
+    }
+
+    fn report() -> Report<Nothing> {
+        let program = Program {
+            executable: "millpond".into(),
+            version: "millpond 0".to_owned(),
+            tokens: |_| anyhow::bail!("nobody signs here"),
+            stop: Stop::default(),
+        };
+        let parameters = serde_json::json!({"connections": 3});
+        Report::new("echo", &program, parameters, Nothing { messages: 7 })
+    }
+
+    #[test]
+    fn the_json_has_its_shape() {
+        let json = serde_json::to_value(report()).unwrap();
+        let keys = json
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect::<Vec<_>>();
+        let expected = [
+            "command",
+            "figures",
+            "interrupted",
+            "machine",
+            "parameters",
+            "program",
+            "scenario",
+            "schema",
+            "schema_version",
+            "started_unix_ms",
+            "violations",
+            "void",
+        ];
+        assert_eq!(keys, expected);
+        assert_eq!(json["schema"], "millpond-bench");
+        assert_eq!(json["schema_version"], 1);
+        assert_eq!(json["parameters"]["connections"], 3);
+        assert_eq!(json["figures"]["messages"], 7);
+    }
+
+    #[test]
+    fn a_violation_outweighs_a_void_run() {
+        let mut report = report();
+        assert_eq!(report.verdict(), Verdict::Good);
+        report.void.push("the generator was late".to_owned());
+        assert_eq!(report.verdict(), Verdict::Void);
+        report.violations.push("a message was lost".to_owned());
+        assert_eq!(report.verdict(), Verdict::Violated);
+        assert!(report.text().contains("VIOLATION: a message was lost"));
+    }
+
+    #[test]
+    fn a_run_folder_holds_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Output {
+            json: None,
+            run_dir: Some(folder.path().join("deep/run")),
+        };
+        report().publish(&output).unwrap();
+        for name in ["report.json", "report.txt", "command.txt", "machine.json"] {
+            assert!(
+                folder.path().join("deep/run").join(name).is_file(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn spreads_have_a_middle() {
+        let spread = Spread::of([3.0, 1.0, 2.0, 10.0]).unwrap();
+        assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.5, 10.0));
+        assert_eq!(Spread::of([]), None);
+    }
+}

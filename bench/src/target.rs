@@ -1,0 +1,250 @@
+//! The server under load: a child process of our own, or one that somebody named. A child is stopped by its own id:
+//! SIGTERM, then after a bound SIGKILL, also when the run fails half way.
+
+use crate::args::Common;
+use crate::cpu;
+use crate::program::Program;
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What is loaded, and what of it can be observed from here.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    /// Where its metrics are.
+    pub(crate) admin: Option<SocketAddr>,
+    /// For CPU time and system calls.
+    pub(crate) pid: Option<Pid>,
+    /// Where its signing secret is.
+    pub(crate) data: Option<PathBuf>,
+    _child: Option<Running>,
+}
+
+const START_MAX: Duration = Duration::from_secs(20);
+const STOP_MAX: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(20);
+
+impl Target {
+    /// The server that the command line named.
+    pub(crate) fn given(common: &Common, address: SocketAddr) -> anyhow::Result<Self> {
+        ensure!(
+            common.allow_remote || address.ip().is_loopback(),
+            "{address} is not on this machine: load only what is yours, and say --allow-remote"
+        );
+        Ok(Self {
+            address,
+            admin: common.target_admin,
+            pid: common.target_pid.and_then(Pid::from_raw),
+            data: common.target_data.clone(),
+            _child: None,
+        })
+    }
+
+    /// A `millpond serve` of this executable with an empty data folder, on ports of the kernel's choice.
+    pub(crate) fn serve(
+        program: &Program,
+        core: Option<usize>,
+        durability: &str,
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("millpond-bench-")
+            .tempdir()
+            .context("making a data folder")?;
+        let data = folder.path().join("data");
+        let mut command = Command::new(&program.executable);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--shards", "1", "--durability", durability, "--data"])
+            .arg(&data);
+        let mut running = Running::start(command, core, folder)?;
+        let address = running.wait_for("listening on ")?;
+        let admin = running.wait_for("admin on ")?;
+        Ok(Self {
+            address,
+            admin: Some(admin),
+            pid: Some(running.pid()),
+            data: Some(data),
+            _child: Some(running),
+        })
+    }
+
+    /// The raw echo server of this executable.
+    pub(crate) fn raw_echo(program: &Program, core: Option<usize>) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("making a folder")?;
+        let mut command = Command::new(&program.executable);
+        command.args(["bench", "raw-echo-server"]);
+        let mut running = Running::start(command, core, folder)?;
+        let address = running.wait_for("listening on ")?;
+        Ok(Self {
+            address,
+            admin: None,
+            pid: Some(running.pid()),
+            data: None,
+            _child: Some(running),
+        })
+    }
+
+    /// A server inside this process.
+    #[cfg(test)]
+    pub(crate) fn inside(address: SocketAddr) -> Self {
+        Self {
+            address,
+            admin: None,
+            pid: Some(rustix::process::getpid()),
+            data: None,
+            _child: None,
+        }
+    }
+}
+
+/// A child process, its folder, and what it says there.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Running {
+    /// In a process group of its own: an interrupt at the terminal is for us, who then stop it in order.
+    fn start(mut command: Command, core: Option<usize>, folder: TempDir) -> anyhow::Result<Self> {
+        let said = File::create(folder.path().join(SAID)).context("making a log file")?;
+        command
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(said.try_clone()?)
+            .stderr(said)
+            .process_group(0);
+        let child = cpu::pinned_to(core, || command.spawn())?
+            .with_context(|| format!("starting {:?}", command.get_program()))?;
+        Ok(Self { child, folder })
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// The address behind `words` in what the child says.
+    fn wait_for(&mut self, words: &str) -> anyhow::Result<SocketAddr> {
+        let start = Instant::now();
+        while start.elapsed() < START_MAX {
+            let said = self.said();
+            if let Some(address) = address_behind(&said, words) {
+                return Ok(address);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended at once ({status}); it said:\n{said}");
+            }
+            std::thread::sleep(POLL);
+        }
+        bail!(
+            "the server did not say `{words}…` within {START_MAX:?}; it said:\n{}",
+            self.said()
+        )
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join(SAID)).unwrap_or_default()
+    }
+
+    fn ended_within(&mut self, bound: Duration) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < bound {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return true;
+            }
+            std::thread::sleep(POLL);
+        }
+        false
+    }
+}
+
+const SAID: &str = "said.txt";
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Errors mean that it has ended already.
+        let _asked = kill_process(self.pid(), Signal::TERM);
+        if !self.ended_within(STOP_MAX) {
+            let _killed = self.child.kill();
+            let _reaped = self.child.wait();
+        }
+    }
+}
+
+/// The first address that follows `words` on a line that has ended.
+fn address_behind(said: &str, words: &str) -> Option<SocketAddr> {
+    let whole = &said[..=said.rfind('\n')?];
+    let addresses = whole.split(words).skip(1);
+    addresses.filter_map(leading_address).next()
+}
+
+fn leading_address(text: &str) -> Option<SocketAddr> {
+    let end = text
+        .find(|letter: char| letter.is_whitespace() || letter == ',' || letter == ';')
+        .unwrap_or(text.len());
+    text[..end]
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .parse()
+        .ok()
+}
+
+/// The type of the file system that `path` lies on: a sync costs nothing where there is no disk.
+pub(crate) fn file_system(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
+    });
+    mounts
+        .filter(|(place, _)| path.starts_with(place))
+        .max_by_key(|(place, _)| place.len())
+        .map(|(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_from_whole_lines_only() {
+        let said = "budget: 3 MiB\nlistening on 127.0.0.1:4711 (1 shard)\nadmin on http://127.0.0.1:80/\nlistening on 127";
+        assert_eq!(
+            address_behind(said, "listening on "),
+            Some("127.0.0.1:4711".parse().unwrap())
+        );
+        assert_eq!(
+            address_behind(said, "admin on "),
+            Some("127.0.0.1:80".parse().unwrap())
+        );
+        assert_eq!(
+            address_behind("listening on 127.0.0.1:4711", "listening on "),
+            None
+        );
+    }
+
+    #[test]
+    fn a_child_that_ends_at_once_is_quoted() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo the disk is full; exit 3"]);
+        let mut running = Running::start(command, None, tempfile::tempdir().unwrap()).unwrap();
+        let error = running.wait_for("listening on ").unwrap_err().to_string();
+        assert!(error.contains("the disk is full"), "{error}");
+    }
+
+    #[test]
+    fn the_file_system_of_a_folder_is_known() {
+        assert_eq!(
+            file_system(Path::new("/proc/self")).as_deref(),
+            Some("proc")
+        );
+    }
+}
