@@ -20,8 +20,9 @@ pub use key::{
     inbox_cursor, inbox_key, inbox_prefix, marks_key, partition_key, user_key,
 };
 pub use row::{
-    decode_dedup, decode_history, decode_inbox, decode_marks, decode_partition, decode_user,
-    encode_dedup, encode_history, encode_inbox, encode_marks, encode_partition, encode_user,
+    decode_dedup, decode_history, decode_inbox, decode_marks, decode_partition, decode_position,
+    decode_user, encode_dedup, encode_history, encode_inbox, encode_marks, encode_partition,
+    encode_user,
 };
 
 /// Bytes that no encoder of this version made.

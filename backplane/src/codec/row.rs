@@ -20,10 +20,15 @@ use crate::row::{
     DedupRow, DeviceCursor, HighWater, HistoryRow, InboxRow, MarksRow, MemberMarks, PartitionRow,
     UserRow,
 };
-use crate::{ConversationKey, Message};
+use crate::{ConversationKey, Message, Position};
 use millpond_wire::{DeviceId, Kind, UserId};
 
 const VERSION: u8 = 1;
+
+/// The position that opens any row but a dedup row.
+pub fn decode_position(bytes: &[u8]) -> Result<Position, Undecodable> {
+    Reader::versioned(bytes, VERSION, "version of a row")?.position()
+}
 
 pub fn encode_history(row: &HistoryRow, out: &mut Vec<u8>) {
     let message = &row.message;

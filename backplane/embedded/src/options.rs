@@ -1,0 +1,40 @@
+//! What can be chosen when a store is opened.
+
+use millpond_backplane::store::Durability;
+use std::time::Duration;
+
+/// Measured defaults; see `examples/store_rate.rs`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub durability: Durability,
+    /// How often [`Durability::Interval`] syncs.
+    pub sync_interval: Duration,
+    /// Bytes of one table's memtable before it is written out. Small ones keep stalls short. Taken when the store is
+    /// created; an existing one keeps what it has.
+    pub memtable_bytes: u64,
+    /// Bytes of blocks kept in memory, all tables together.
+    pub cache_bytes: u64,
+    /// Bytes of journals before tables that hold them back are written out; also what a restart has to read again.
+    pub journal_bytes_max: u64,
+    /// Threads that write out memtables and merge tables.
+    pub workers: usize,
+    /// Open files of tables.
+    pub open_files_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Sync,
+            sync_interval: Duration::from_millis(100),
+            memtable_bytes: 4 << 20,
+            cache_bytes: 64 << 20,
+            journal_bytes_max: JOURNAL_BYTES,
+            workers: 2,
+            open_files_max: 512,
+        }
+    }
+}
+
+/// One journal; the engine's constant, and the least it accepts for all of them.
+const JOURNAL_BYTES: u64 = 64 << 20;

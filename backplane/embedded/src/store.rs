@@ -1,0 +1,189 @@
+//! The store: opened, read, committed to, closed.
+
+use crate::directory::Directory;
+use crate::error::store_error;
+use crate::metrics::{EngineNumbers, StoreMetrics};
+use crate::read::View;
+use crate::syncer::Syncer;
+use crate::tables::{self, Tables};
+use crate::write::Encoder;
+use crate::{OpenError, Options, identity, room};
+use fjall::{Database, PersistMode};
+use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+/// Rows on this machine's disk. Dropping it closes it cleanly.
+pub struct FjallStore {
+    database: Database,
+    tables: Tables,
+    durability: Durability,
+    epoch: AtomicU64,
+    writer: Mutex<Writer>,
+    metrics: StoreMetrics,
+    /// Ends before the engine does.
+    syncer: Option<Syncer>,
+    /// Let go last.
+    _directory: Directory,
+}
+
+/// Commits go one after the other.
+#[derive(Default)]
+struct Writer {
+    encoder: Encoder,
+    /// Why this store takes no more.
+    failure: Option<String>,
+}
+
+impl FjallStore {
+    /// Opens the store in this directory, and makes one if there is none.
+    pub fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let start = Instant::now();
+        let directory = Directory::lock(path)?;
+        let rows = match directory.rows()? {
+            Some(rows) => rows,
+            None => make(&directory, options)?,
+        };
+        let (database, tables) = tables::open(&rows, options)?;
+        let epoch = identity::start(&database, &tables, options.durability)?;
+        let syncer = start_syncer(&database, options).map_err(|error| OpenError::Io {
+            path: path.to_owned(),
+            error,
+        })?;
+        tracing::info!(path = %path.display(), took = ?start.elapsed(), "store opened");
+        Ok(Self {
+            database,
+            tables,
+            durability: options.durability,
+            epoch: AtomicU64::new(epoch),
+            writer: Mutex::default(),
+            metrics: StoreMetrics::default(),
+            syncer,
+            _directory: directory,
+        })
+    }
+
+    /// For a restored backup: cursors may have been given out that this store does not know.
+    pub fn bump_epoch(&self) -> Result<u64, StoreError> {
+        let _writer = self.writer()?;
+        let epoch = identity::bump(&self.database, &self.tables, self.durability)?;
+        self.epoch.store(epoch, Ordering::Release);
+        Ok(epoch)
+    }
+
+    pub fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
+    }
+
+    pub(crate) fn engine_numbers(&self) -> EngineNumbers {
+        let sum = |of: fn(&fjall::Keyspace) -> usize| self.tables.all().map(of).sum::<usize>();
+        EngineNumbers {
+            journals: self.database.journal_count() as u64,
+            table_files: sum(fjall::Keyspace::table_count) as u64,
+            sealed: sum(fjall::Keyspace::sealed_memtable_count) as u64,
+            memtable_bytes: self.database.write_buffer_size(),
+            cache_bytes: self.database.cache_size(),
+        }
+    }
+
+    /// The right to commit; none after a failure. A panic in a commit is a failure too.
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        let Ok(writer) = self.writer.lock() else {
+            return Err(StoreError::Failed("a commit has panicked".to_owned()));
+        };
+        match &writer.failure {
+            None => Ok(writer),
+            Some(failure) => Err(StoreError::Failed(failure.clone())),
+        }
+    }
+
+    fn commit_by(&self, writer: &mut Writer, batch: &Batch) -> Result<(), StoreError> {
+        let waited = room::wait(&self.database, &self.tables)?;
+        self.metrics.waited(waited);
+        let start = Instant::now();
+        let mode = match self.durability {
+            Durability::Sync => PersistMode::SyncData,
+            Durability::Interval | Durability::Os => PersistMode::Buffer,
+        };
+        let mut rows = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.rows())
+            .durability(Some(mode));
+        let size = writer.encoder.encode(batch, &self.view(), &mut rows)?;
+        rows.commit()
+            .map_err(|error| store_error("a batch", &error))?;
+        self.metrics.committed(size, start.elapsed());
+        Ok(())
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            snapshot: self.database.snapshot(),
+            tables: &self.tables,
+        }
+    }
+}
+
+impl Store for FjallStore {
+    fn read(&self, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
+        let view = self.view();
+        reads.iter().map(|read| view.answer(read)).collect()
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        self.commit_by(&mut writer, batch).inspect_err(|error| {
+            tracing::error!(%error, "the store failed and takes no more until it is opened again");
+            writer.failure = Some(error.to_string());
+        })
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+}
+
+impl Drop for FjallStore {
+    fn drop(&mut self) {
+        self.syncer.take();
+        let Ok(writer) = self.writer() else {
+            return;
+        };
+        if let Err(error) = identity::finish(&self.database, &self.tables) {
+            tracing::error!(%error, "the store could not be closed cleanly");
+        }
+        drop(writer);
+    }
+}
+
+impl std::fmt::Debug for FjallStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FjallStore")
+            .field("durability", &self.durability)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A whole new store; see [`Directory`] for what a crash on the way leaves.
+fn make(directory: &Directory, options: &Options) -> Result<std::path::PathBuf, OpenError> {
+    let making = directory.start_making()?;
+    let (database, tables) = tables::open(&making, options)?;
+    identity::start(&database, &tables, options.durability)?;
+    identity::finish(&database, &tables)?;
+    drop((database, tables));
+    directory.finish_making()?;
+    let rows = directory.rows()?;
+    Ok(rows.expect("a store that was just made is there"))
+}
+
+fn start_syncer(database: &Database, options: &Options) -> std::io::Result<Option<Syncer>> {
+    match options.durability {
+        Durability::Interval => Syncer::start(database.clone(), options.sync_interval).map(Some),
+        Durability::Sync | Durability::Os => Ok(None),
+    }
+}

@@ -1,0 +1,208 @@
+//! The in-memory drivers keep the promises of their seams, and fail exactly as ordered.
+
+use millpond_backplane::conformance::{
+    StorePromises, log_suite, message_write, routes_suite, store_suite, user,
+};
+use millpond_backplane::log::{Log, LogError, Topic};
+use millpond_backplane::memory::{
+    AppendFault, Atomicity, CommitFault, Crash, ManualClock, MemoryLog, MemoryRoutes, MemoryStore,
+};
+use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError, Write};
+use millpond_backplane::{
+    Command, CommandBody, ConversationKey, Entry, Position, VirtualPartition,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[test]
+fn a_store_of_whole_batches_conforms() {
+    let promises = StorePromises {
+        whole_batches: true,
+    };
+    store_suite(promises, || {
+        MemoryStore::new(Durability::Sync, Atomicity::Batch)
+    });
+}
+
+#[test]
+fn a_store_of_units_conforms() {
+    let promises = StorePromises {
+        whole_batches: false,
+    };
+    store_suite(promises, || {
+        MemoryStore::new(Durability::Os, Atomicity::Unit)
+    });
+}
+
+#[test]
+fn logs_conform_on_any_number_of_real_partitions() {
+    for real_partitions in [1, 8, 16, 256] {
+        log_suite(|| {
+            let log = MemoryLog::new(real_partitions, Arc::new(ManualClock::at(5)));
+            let appender = log.appender(1_000);
+            (log, appender)
+        });
+    }
+}
+
+#[test]
+fn routes_conform() {
+    let clock = Arc::new(ManualClock::default());
+    let lease = Duration::from_secs(10);
+    routes_suite(
+        || MemoryRoutes::with_clock(lease, clock.clone()),
+        |_| clock.advance(10_001),
+    );
+}
+
+fn conversation() -> ConversationKey {
+    ConversationKey::direct(user(1), user(2))
+}
+
+fn batch(seq: u64) -> Batch {
+    Batch {
+        writes: vec![message_write(conversation(), seq, seq)],
+    }
+}
+
+fn head(store: &MemoryStore) -> u64 {
+    match &store.read(&[Read::HistoryHead(conversation())]).unwrap()[..] {
+        [Answer::History(rows)] => rows.first().map_or(0, |row| row.message.seq),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_power_cut_takes_what_was_not_synced_and_changes_the_epoch() {
+    let store = MemoryStore::new(Durability::Interval, Atomicity::Batch);
+    let epoch = store.epoch();
+    for seq in 1..=3 {
+        store.commit(&batch(seq)).unwrap();
+    }
+    store.sync();
+    for seq in 4..=7 {
+        store.commit(&batch(seq)).unwrap();
+    }
+    store.crash(Crash::Kill);
+    assert_eq!(head(&store), 7, "kill -9 loses nothing");
+    assert_ne!(store.epoch(), epoch);
+    store.crash(Crash::PowerCut { kept: 1 });
+    assert_eq!(head(&store), 4);
+    store.crash(Crash::PowerCut { kept: 9 });
+    assert_eq!(head(&store), 4, "what was kept is on the disk");
+}
+
+#[test]
+fn a_power_cut_takes_nothing_from_a_store_that_syncs() {
+    let store = MemoryStore::new(Durability::Sync, Atomicity::Batch);
+    let epoch = store.epoch();
+    store.commit(&batch(1)).unwrap();
+    store.crash(Crash::PowerCut { kept: 0 });
+    assert_eq!((head(&store), store.epoch()), (1, epoch));
+}
+
+#[test]
+fn a_failed_commit_leaves_nothing_and_ends_the_store_until_it_is_reopened() {
+    let store = MemoryStore::new(Durability::Sync, Atomicity::Batch);
+    store.commit(&batch(1)).unwrap();
+    store.fail_commit(CommitFault { units_written: 0 });
+    for seq in [2, 3] {
+        let failed = store.commit(&batch(seq));
+        assert!(matches!(failed, Err(StoreError::Failed(_))));
+    }
+    assert_eq!(head(&store), 1);
+    store.reopen();
+    store.commit(&batch(2)).unwrap();
+    assert_eq!((head(&store), store.commits()), (2, 2));
+}
+
+#[test]
+fn a_torn_commit_leaves_whole_units_and_partitions_last() {
+    let store = MemoryStore::new(Durability::Sync, Atomicity::Unit);
+    let mut writes: Vec<_> = (1..=2)
+        .map(|seq| message_write(conversation(), seq, seq))
+        .collect();
+    writes.insert(0, message_write(ConversationKey::Group(9), 1, 3));
+    store.fail_commit(CommitFault { units_written: 1 });
+    store.commit(&Batch { writes }).unwrap_err();
+    let kept = store.dump();
+    assert!(matches!(
+        &kept[..],
+        [Write::Message { .. }, Write::Message { .. }]
+    ));
+    assert_eq!(
+        head(&store),
+        2,
+        "two messages of one conversation are one unit"
+    );
+}
+
+#[test]
+fn an_ordered_read_fault_comes_once() {
+    let store = MemoryStore::new(Durability::Sync, Atomicity::Batch);
+    store.fail_read(StoreError::Failed("as ordered".to_owned()));
+    store.read(&[]).unwrap_err();
+    store.read(&[]).unwrap();
+}
+
+fn read_marks(count: u64) -> Vec<Entry> {
+    let mark = |up_to| {
+        Entry::Command(Command {
+            conversation: conversation(),
+            body: CommandBody::Read {
+                user: user(1),
+                up_to,
+            },
+        })
+    };
+    (1..=count).map(mark).collect()
+}
+
+fn partition() -> VirtualPartition {
+    VirtualPartition::of_conversation(conversation())
+}
+
+#[test]
+fn a_failed_append_leaves_the_prefix_that_was_ordered() {
+    for (written, left) in [(0, 0), (2, 2), (usize::MAX, 5)] {
+        let mut log = MemoryLog::new(8, Arc::new(ManualClock::at(5)));
+        log.fail_append(AppendFault { written });
+        let failed = log.append(Topic::Commands, partition(), &read_marks(5));
+        assert!(matches!(failed, Err(LogError::Append(_))));
+        let kept = log.entries(Topic::Commands, partition());
+        let kept: Vec<_> = kept.into_iter().map(|logged| logged.entry).collect();
+        assert_eq!(kept, read_marks(5)[..left]);
+        log.append(Topic::Commands, partition(), &read_marks(1))
+            .unwrap();
+    }
+}
+
+#[test]
+fn what_was_truncated_is_an_error_and_not_a_jump() {
+    let mut log = MemoryLog::new(8, Arc::new(ManualClock::at(5)));
+    log.append(Topic::Commands, partition(), &read_marks(5))
+        .unwrap();
+    let all = log.entries(Topic::Commands, partition());
+    log.truncate(Topic::Commands, partition(), all[2].position);
+    for after in [Position::ZERO, all[1].position] {
+        let lost = log.read(Topic::Commands, partition(), after, 9);
+        assert!(matches!(lost, Err(LogError::Truncated { .. })));
+    }
+    let rest = log.read(Topic::Commands, partition(), all[2].position, 9);
+    assert_eq!(rest.unwrap(), all[3..]);
+}
+
+#[test]
+fn an_epoch_switch_starts_offsets_again_and_positions_still_grow() {
+    let clock = Arc::new(ManualClock::at(5));
+    let mut log = MemoryLog::new(8, clock.clone());
+    log.append(Topic::Commands, partition(), &read_marks(3))
+        .unwrap();
+    log.switch_epoch();
+    clock.set(3);
+    log.append(Topic::Commands, partition(), &read_marks(3))
+        .unwrap();
+    let all = log.entries(Topic::Commands, partition());
+    assert!(all.is_sorted_by(|a, b| a.position < b.position));
+    assert_eq!((all[3].position.offset, all[3].append_ms), (0, 3));
+}
