@@ -10,7 +10,7 @@ pub use figures::EchoFigures;
 use crate::args::{Common, Echo};
 use crate::clock::Clock;
 use crate::cpu::{self, Cores};
-use crate::generator::{Drive, Driven, Load, Plan, Scenario, establish, open_ring};
+use crate::generator::{Drive, Driven, GRACE, Load, Plan, Scenario, establish, open_ring};
 use crate::latency::Latency;
 use crate::perf::{Counting, Counts};
 use crate::program::{Program, Stop};
@@ -107,6 +107,7 @@ fn plan(args: &Echo) -> Plan {
         load,
         warmup: Duration::from_secs(common.warmup.into()),
         counted: Duration::from_secs(args.seconds.into()),
+        grace: GRACE,
     }
 }
 

@@ -48,7 +48,12 @@ pub(crate) struct Plan {
     pub(crate) load: Load,
     pub(crate) warmup: Duration,
     pub(crate) counted: Duration,
+    /// How long answers may take after the last message.
+    pub(crate) grace: Duration,
 }
+
+/// A usual [`Plan::grace`].
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Load {
@@ -160,8 +165,6 @@ pub(crate) fn establish<R: Ring>(
     Ok(())
 }
 
-/// How long answers may take after the last message.
-const GRACE: Duration = Duration::from_secs(10);
 const TURN_MAX: Duration = Duration::from_millis(20);
 
 /// One run of a plan. `clock` is the one whose times stand in payloads; `plan` starts now.
@@ -202,7 +205,7 @@ impl Drive<'_> {
             }
         };
         let mut watch = Watch::new(window, start_ns, scenario.answered(), self.server);
-        let end_ns = window.until_ns + nanoseconds(GRACE);
+        let end_ns = window.until_ns + nanoseconds(self.plan.grace);
         loop {
             let now_ns = self.clock.now_ns();
             watch.look(now_ns, scenario.answered())?;

@@ -11,6 +11,7 @@ pub mod echo;
 mod generator;
 mod latency;
 mod machine;
+pub mod messages;
 mod metrics;
 mod outbox;
 mod perf;
@@ -37,7 +38,7 @@ use report::Verdict;
 pub fn run(bench: &Bench, program: &Program) -> anyhow::Result<Verdict> {
     match bench {
         Bench::Echo(args) => echo::run(args, program),
-        Bench::Messages(_) => anyhow::bail!("not yet"),
+        Bench::Messages(args) => messages::run(args, program),
         Bench::RawEchoServer(args) => raw_echo::run(args).map(|()| Verdict::Good),
     }
 }

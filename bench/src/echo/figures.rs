@@ -74,7 +74,10 @@ pub struct SideFigures {
 
 #[derive(Clone, Debug, Serialize)]
 pub struct RoundFigures {
+    /// Answered in the window.
     pub messages: u64,
+    /// Answered in the whole round.
+    pub messages_in_all: u64,
     pub window_ms: f64,
     pub messages_per_second: f64,
     pub server_ns_per_message: Option<f64>,
@@ -150,6 +153,7 @@ impl RoundFigures {
         };
         Self {
             messages: round.driven.answered,
+            messages_in_all: round.answered,
             window_ms: round.driven.window_ns as f64 / 1e6,
             messages_per_second: round.driven.per_second_mean(),
             server_ns_per_message: round.driven.server_ns_per_message(),

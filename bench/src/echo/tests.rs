@@ -55,6 +55,7 @@ fn open(rate: u32, seconds: u64) -> Plan {
         },
         warmup: Duration::ZERO,
         counted: Duration::from_secs(seconds),
+        grace: Duration::from_secs(2),
     }
 }
 
@@ -69,6 +70,7 @@ fn a_closed_loop_answers_everything_and_says_what_it_is() {
         load: Load::Closed { in_flight: 4 },
         warmup: Duration::from_millis(200),
         counted: Duration::from_secs(1),
+        grace: Duration::from_secs(2),
     };
     let side = side(&[]);
     let round = once(&side, 8, plan);
