@@ -33,11 +33,11 @@ impl Releaser {
     }
 
     /// Sends everything of a batch that is durable, with one lookup of routes and one flush.
-    pub fn release(&mut self, effects: Effects) {
+    pub fn release(&mut self, effects: &Effects) {
         if effects.is_empty() {
             return;
         }
-        self.find_routes(&effects);
+        self.find_routes(effects);
         for answer in &effects.answers {
             self.link.send(answer.downlink());
         }

@@ -108,7 +108,7 @@ impl Writer {
         match self.core.run(entries, (self.clock)()) {
             Ok(turn) => self.hand_on(turn),
             Err(error) => {
-                self.releaser.release(sends.effects());
+                self.releaser.release(&sends.0);
                 Err(error.to_string())
             }
         }
@@ -164,7 +164,7 @@ impl Writer {
 
     fn release(&mut self, waiting: Waiting, emptied: Option<Batch>) {
         self.core.committed(waiting.number, emptied);
-        self.releaser.release(waiting.effects);
+        self.releaser.release(&waiting.effects);
     }
 
     fn sleep(&self) {
@@ -225,7 +225,7 @@ impl Writer {
         for _ in 0..effects.answers.len() {
             self.shared.counters.refused(Code::UNAVAILABLE);
         }
-        self.releaser.release(effects);
+        self.releaser.release(&effects);
     }
 }
 

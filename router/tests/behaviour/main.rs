@@ -1,0 +1,5 @@
+//! What the router does, seen through its seams.
+
+mod fused;
+mod people;
+mod threads;
