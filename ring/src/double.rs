@@ -201,6 +201,7 @@ impl Ring for Double {
                 return Ok(());
             }
             let next = self.next_moment().map_or(until, |moment| moment.min(until));
+            assert!(next > now, "what is due has come");
             self.net.advance_to(next);
         }
     }

@@ -1,7 +1,7 @@
 //! Completions on their way to the double's caller: late, and in another order, but never so within one socket. Called by
 //! the double alone.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::net::SocketId;
@@ -31,7 +31,14 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
+    /// Never before what its lane has waiting already.
     pub(super) fn add(&mut self, lane: Lane, due: Duration, completion: Completion) {
+        let before = self
+            .coming
+            .iter()
+            .rev()
+            .find(|arrival| arrival.lane == lane);
+        let due = before.map_or(due, |before| before.due.max(due));
         self.coming.push_back(Arrival {
             lane,
             due,
@@ -58,10 +65,9 @@ impl Arrivals {
 
     /// Lets in what is due, `shuffler` deciding the order of the lanes.
     pub(super) fn let_in(&mut self, now: Duration, shuffler: Option<&mut Random>) {
-        let (mut waiting, mut due) = (BTreeSet::new(), Vec::new());
+        let mut due = Vec::new();
         for arrival in std::mem::take(&mut self.coming) {
-            if arrival.due > now || waiting.contains(&arrival.lane) {
-                waiting.insert(arrival.lane);
+            if arrival.due > now {
                 self.coming.push_back(arrival);
             } else {
                 due.push((arrival.lane, arrival.completion));

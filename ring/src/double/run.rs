@@ -7,12 +7,14 @@ use super::armed::{Armed, Awaits};
 use super::arrivals::Lane;
 use super::descriptor::{self, Seen};
 use super::net::{SocketId, concerns};
-use super::stream::{ERR, HUP, Taken};
+use super::stream::{ERR, HUP, IN, RDHUP, Taken, Wakes};
 use super::{Double, Violation, slot_at};
 use crate::op::{Completion, Events, Extra, Op, Slot, Token};
 
 /// Reads a multishot makes before others have their turn, as the kernel.
 const READS_MAX: usize = 32;
+/// What a poll reports without being asked.
+const ALWAYS: u32 = ERR | HUP | RDHUP;
 const LATE_MICROS_MAX: usize = 50;
 
 /// Whether an armed operation waits on.
@@ -324,7 +326,7 @@ impl Double {
         };
         let (mask, wakes) = self.net.world().readiness(*socket);
         let woken = seen.is_none_or(|seen| concerns(*events, seen, wakes));
-        let ready = mask & (*events | ERR | HUP);
+        let ready = mask & (*events | ALWAYS);
         *seen = Some(wakes);
         if !woken || ready == 0 {
             return Next::Waits;
@@ -344,12 +346,7 @@ impl Double {
     }
 
     /// Reads on while the last read says that there is more; a buffer is chosen before each, as in the kernel.
-    fn look_for_bytes(
-        &mut self,
-        token: Token,
-        socket: SocketId,
-        seen: &mut Option<super::stream::Wakes>,
-    ) -> Next {
+    fn look_for_bytes(&mut self, token: Token, socket: SocketId, seen: &mut Option<Wakes>) -> Next {
         let (_, wakes) = self.net.world().readiness(socket);
         if seen
             .replace(wakes)
@@ -370,10 +367,12 @@ impl Double {
             let more = goes_on && !self.random.chance(self.faults.cut_multishot);
             let (result, extra) = self.filled(&taken.bytes);
             self.finish_recv(socket, token, result, (more, taken.nonempty), extra);
-            match (more, taken.nonempty) {
-                (false, _) => return Next::Ended,
-                (true, false) => return Next::Waits,
-                (true, true) => {}
+            if !more {
+                return Next::Ended;
+            }
+            // Waiting begins with a look at the level: an end behind the bytes is seen at once.
+            if self.net.world().readiness(socket).0 & IN == 0 {
+                return Next::Waits;
             }
         }
         // The next turn goes on where this one stopped.

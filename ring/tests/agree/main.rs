@@ -2,7 +2,7 @@
 //! bytes, the end of multishots, what the peers read. Slot numbers may differ, and the order between operations.
 //!
 //! Scripts come from seeds; each step is chosen by what the double said so far. To replay one that failed:
-//! `AGREE_SEED=… cargo test -p millpond-ring --test agree`.
+//! `AGREE_SEED=… cargo test -p millpond-ring --test agree`; `AGREE_SCRIPTS=…` runs more of them.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,16 +19,22 @@ const STEPS: usize = 150;
 
 #[test]
 fn random_scripts_agree() {
-    let seed = std::env::var("AGREE_SEED")
-        .ok()
-        .map(|seed| seed.parse().unwrap());
-    let seeds = seed.map_or(0..SCRIPTS, |seed| seed..seed + 1);
+    let seeds = match (number("AGREE_SEED"), number("AGREE_SCRIPTS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, scripts) => 0..scripts.unwrap_or(SCRIPTS),
+    };
     let mut completions = 0;
     for seed in seeds {
         completions += run(seed);
     }
     println!("{STEPS} steps per script, {completions} completions compared");
     assert!(completions > 50);
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap())
 }
 
 fn run(seed: u64) -> usize {

@@ -24,6 +24,8 @@ struct Connection {
     closed: bool,
     peer_finished: bool,
     peer_closed: bool,
+    /// It has heard the end; the kernel tells a reset once.
+    peer_ended: bool,
     unread_here: usize,
     unread_there: usize,
 }
@@ -105,10 +107,13 @@ impl Script {
                 let unread = it.unread_here + bytes;
                 !it.refused && !it.peer_finished && !it.peer_closed && unread <= UNREAD_MAX
             }
-            Step::PeerRead(at)
-            | Step::PeerFinish(at)
-            | Step::PeerClose(at)
-            | Step::PeerReset(at) => !self.connections[at].peer_closed,
+            Step::PeerRead(at) => {
+                let it = &self.connections[at];
+                !it.peer_closed && !it.peer_ended
+            }
+            Step::PeerFinish(at) | Step::PeerClose(at) | Step::PeerReset(at) => {
+                !self.connections[at].peer_closed
+            }
         }
     }
 
@@ -133,7 +138,11 @@ impl Script {
             Step::ArmPoll(at, _) | Step::ArmRecv(at) => self.connections[at].armed = true,
             Step::Close(at) => self.connections[at].closed = true,
             Step::PeerWrite(at, bytes) => self.connections[at].unread_here += bytes,
-            Step::PeerRead(at) => self.connections[at].unread_there = 0,
+            Step::PeerRead(at) => {
+                self.connections[at].unread_there = 0;
+                self.connections[at].peer_ended =
+                    outcome.heard.as_ref().is_some_and(|it| it.end.is_some());
+            }
             Step::PeerFinish(at) => self.connections[at].peer_finished = true,
             Step::PeerClose(at) | Step::PeerReset(at) => self.connections[at].peer_closed = true,
             Step::Recv(_) | Step::PollOut(_) | Step::Cancel(_) | Step::GiveBack | Step::Sleep => {}
