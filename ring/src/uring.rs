@@ -57,6 +57,14 @@ pub struct Counters {
     pub no_slots: u64,
 }
 
+/// A ring of the kernel.
+///
+/// It stays on its thread, since the kernel takes submissions from one thread only:
+///
+/// ```compile_fail,E0277
+/// fn may_move<T: Send>() {}
+/// may_move::<millpond_ring::Uring>();
+/// ```
 pub struct Uring {
     ring: IoUring,
     door: Door,

@@ -322,3 +322,71 @@ mod tests {
         assert_eq!(stream.peer_write(b"x"), Err(Gone::Reset));
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        PeerWrites(usize),
+        RingReads(usize),
+        RingSends(usize),
+        PeerReads(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let count = || 1..30_usize;
+        let step = prop_oneof![
+            count().prop_map(Step::PeerWrites),
+            count().prop_map(Step::RingReads),
+            count().prop_map(Step::RingSends),
+            count().prop_map(Step::PeerReads),
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    /// The next bytes of a sequence that does not repeat within the room.
+    fn next(from: usize, count: usize) -> Vec<u8> {
+        (from..from + count)
+            .map(|n| u8::try_from(n % 251).expect("less than 251"))
+            .collect()
+    }
+
+    proptest! {
+        /// Each direction is one sequence of bytes, whatever the sizes of reads and writes; polls tell the truth.
+        #[test]
+        fn no_byte_is_lost_or_mixed(steps in steps()) {
+            let address = "127.0.0.1:1".parse().expect("an address");
+            let mut stream = Stream::new(address, address, 40);
+            let (mut written, mut read, mut sent, mut heard) = (0, 0, 0, 0);
+            for step in steps {
+                match step {
+                    Step::PeerWrites(count) => {
+                        written += stream.peer_write(&next(written, count)).expect("alive");
+                    }
+                    Step::RingReads(most) => match stream.recv(most) {
+                        Ok(taken) => {
+                            prop_assert_eq!(&taken.bytes, &next(read, taken.bytes.len()));
+                            read += taken.bytes.len();
+                            prop_assert_eq!(taken.nonempty, read < written);
+                        }
+                        Err(errno) => prop_assert_eq!((errno, read), (libc::EAGAIN, written)),
+                    },
+                    Step::RingSends(count) => match stream.send(&next(sent, count)) {
+                        Ok(count) => sent += count,
+                        Err(errno) => prop_assert_eq!((errno, sent - heard), (libc::EAGAIN, 40)),
+                    },
+                    Step::PeerReads(most) => {
+                        let bytes = stream.peer_read(most).expect("alive");
+                        prop_assert_eq!(&bytes, &next(heard, bytes.len()));
+                        heard += bytes.len();
+                    }
+                }
+                prop_assert_eq!(stream.mask() & IN != 0, read < written);
+                prop_assert!(stream.mask() & OUT == 0 || sent - heard < 40);
+            }
+        }
+    }
+}

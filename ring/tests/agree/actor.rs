@@ -118,12 +118,16 @@ impl<W: World> Actor<W> {
     }
 
     fn once(&mut self, step: &Step, expected: Option<&Outcome>) -> Outcome {
-        let mut outcome = Outcome::default();
         // What the double could not do is not tried on the kernel, where it may seem to work for a moment.
-        outcome.peer_gone = expected.is_some_and(|expected| expected.peer_gone);
-        match *step {
-            Step::PeerWrite(_, count) if outcome.peer_gone => drop(self.bytes(count)),
-            _ => self.act(step, expected, &mut outcome),
+        let peer_gone = expected.is_some_and(|expected| expected.peer_gone);
+        let mut outcome = Outcome {
+            peer_gone,
+            ..Outcome::default()
+        };
+        if let (Step::PeerWrite(_, count), true) = (step, peer_gone) {
+            drop(self.bytes(*count));
+        } else {
+            self.act(step, expected, &mut outcome);
         }
         let completions = self
             .world

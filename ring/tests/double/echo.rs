@@ -100,7 +100,7 @@ impl<R: Ring> Echo<R> {
         match token & !SLOT {
             ACCEPT => self.accepted(result),
             POLL => self.polled(at, result, more),
-            RECV => self.received(at, result, extra),
+            RECV => self.received(at, result, &extra),
             SEND => self.sent(at, result, extra),
             ROOM => self.send(at),
             CLOSE => assert_eq!(result, 0),
@@ -178,9 +178,9 @@ impl<R: Ring> Echo<R> {
         self.push(RECV | u64::from(at), Op::Recv { slot: Slot(at) });
     }
 
-    fn received(&mut self, at: u32, result: i32, extra: Extra) {
+    fn received(&mut self, at: u32, result: i32, extra: &Extra) {
         let bytes = if let Extra::Buffer(id) = extra {
-            self.copy(id)
+            self.copy(*id)
         } else {
             Vec::new()
         };
