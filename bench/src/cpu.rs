@@ -7,7 +7,7 @@ use std::fs;
 
 /// Nanoseconds that all live threads of a process have run, in user space and in the kernel. A thread that has ended
 /// takes its share with it, so this is for servers whose threads live as long as they do.
-pub fn process_cpu_ns(pid: Pid) -> anyhow::Result<u64> {
+pub(crate) fn process_cpu_ns(pid: Pid) -> anyhow::Result<u64> {
     let folder = format!("/proc/{}/task", pid.as_raw_nonzero());
     let threads = fs::read_dir(&folder).with_context(|| format!("reading {folder}"))?;
     let mut total_ns = 0;
@@ -18,6 +18,11 @@ pub fn process_cpu_ns(pid: Pid) -> anyhow::Result<u64> {
         }
     }
     Ok(total_ns)
+}
+
+/// The same of this process.
+pub fn own_cpu_ns() -> anyhow::Result<u64> {
+    process_cpu_ns(rustix::process::getpid())
 }
 
 /// The first of schedstat's three numbers: time on the CPU.

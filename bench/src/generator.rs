@@ -2,7 +2,7 @@
 //! ends of the window that counts. One thread; it never waits for anything but the ring.
 
 use crate::clock::{Clock, SECOND_NS, nanoseconds};
-use crate::cpu::process_cpu_ns;
+use crate::cpu::{own_cpu_ns, process_cpu_ns};
 use crate::latency::Latency;
 use crate::outbox::Outboxes;
 use crate::program::Stop;
@@ -300,7 +300,7 @@ impl Watch {
             answered,
             // A server that is gone shows as a fault of its connections.
             server_cpu_ns: self.server.and_then(|pid| process_cpu_ns(pid).ok()),
-            client_cpu_ns: process_cpu_ns(rustix::process::getpid())?,
+            client_cpu_ns: own_cpu_ns()?,
         })
     }
 

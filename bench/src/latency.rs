@@ -29,6 +29,11 @@ impl Latency {
         self.histogram.saturating_record(latency_ns);
     }
 
+    /// `count` messages took this long together.
+    pub fn record_many(&mut self, latency_ns: u64, count: u64) {
+        self.histogram.saturating_record_n(latency_ns, count);
+    }
+
     /// `count` messages were never answered.
     pub fn lose(&mut self, count: u64) {
         self.histogram.saturating_record_n(NEVER_NS, count);
@@ -85,7 +90,7 @@ impl Latency {
 
 const QUANTILES: [f64; 9] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999];
 
-pub(crate) fn microseconds(ns: u64) -> f64 {
+pub fn microseconds(ns: u64) -> f64 {
     ns as f64 / 1e3
 }
 

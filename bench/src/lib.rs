@@ -25,11 +25,12 @@ mod talk;
 mod target;
 
 pub use clock::{Clock, SECOND_NS};
-pub use cpu::{Cores, pin, process_cpu_ns};
-pub use latency::{Latency, Origin, Summary};
+pub use cpu::{Cores, own_cpu_ns, pin};
+pub use latency::{Latency, Origin, Summary, microseconds};
 pub use machine::Machine;
 pub use program::{Program, Stop, Tokens};
 pub use schedule::{Arrivals, Random, Schedule};
+pub use target::{file_system, temporary_folder};
 
 use args::Bench;
 use report::Verdict;

@@ -59,7 +59,7 @@ impl<F: Figures> Report<F> {
     pub fn new(
         scenario: &'static str,
         program: &Program,
-        parameters: serde_json::Value,
+        parameters: impl Serialize,
         figures: F,
     ) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl<F: Figures> Report<F> {
             command: std::env::args().collect(),
             started_unix_ms: unix_ms(),
             machine: Machine::read(),
-            parameters,
+            parameters: serde_json::to_value(parameters).expect("parameters are plain data"),
             interrupted: false,
             void: Vec::new(),
             violations: Vec::new(),

@@ -53,16 +53,14 @@ impl Target {
         core: Option<usize>,
         durability: &str,
     ) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("millpond-bench-")
-            .tempdir()
-            .context("making a data folder")?;
+        let folder = temporary_folder(None)?;
         let data = folder.path().join("data");
         let mut command = Command::new(&program.executable);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--shards", "1", "--durability", durability, "--data"])
-            .arg(&data);
+            .args(["--shards", "1", "--data"])
+            .arg(&data)
+            .env("MILLPOND_DURABILITY", durability);
         let mut running = Running::start(command, core, folder)?;
         let address = running.wait_for("listening on ")?;
         let admin = running.wait_for("admin on ")?;
@@ -77,7 +75,7 @@ impl Target {
 
     /// The raw echo server of this executable.
     pub(crate) fn raw_echo(program: &Program, core: Option<usize>) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("making a folder")?;
+        let folder = temporary_folder(None)?;
         let mut command = Command::new(&program.executable);
         command.args(["bench", "raw-echo-server"]);
         let mut running = Running::start(command, core, folder)?;
@@ -102,6 +100,17 @@ impl Target {
             _child: None,
         }
     }
+}
+
+/// A folder that goes away with its name: inside `place`, or where the system keeps such (`TMPDIR` chooses).
+pub fn temporary_folder(place: Option<&Path>) -> anyhow::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("millpond-bench-");
+    let folder = match place {
+        Some(place) => builder.tempdir_in(place),
+        None => builder.tempdir(),
+    };
+    folder.context("making a folder")
 }
 
 /// A child process, its folder, and what it says there.
@@ -197,7 +206,7 @@ fn leading_address(text: &str) -> Option<SocketAddr> {
 }
 
 /// The type of the file system that `path` lies on: a sync costs nothing where there is no disk.
-pub(crate) fn file_system(path: &Path) -> Option<String> {
+pub fn file_system(path: &Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mounts = mounts.lines().filter_map(|line| {
