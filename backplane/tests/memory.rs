@@ -1,4 +1,5 @@
 //! The in-memory drivers keep the promises of their seams, and fail exactly as ordered.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use millpond_backplane::conformance::{
     StorePromises, log_suite, message_write, routes_suite, store_suite, user,

@@ -47,8 +47,9 @@ fn main() {
         drop(store);
         let closed = closing.elapsed();
         let opening = Instant::now();
-        drop(FjallStore::open(place.path(), &options).expect("it opens again"));
-        println!("  close {closed:?}, open and close {:?}", opening.elapsed());
+        let store = FjallStore::open(place.path(), &options).expect("it opens again");
+        println!("  close {closed:?}, open {:?}", opening.elapsed());
+        drop(store);
     }
 }
 
@@ -78,6 +79,9 @@ fn print(durability: Durability, batch: u64, run: &Run) {
         at(1_000)
     );
 }
+
+/// A read as it is printed, and how to draw one.
+type Kind = (&'static str, fn(&mut Load) -> Read);
 
 #[derive(Default)]
 struct Load {
@@ -179,7 +183,7 @@ impl Load {
     /// What reads cost on the store as it stands.
     fn read(&mut self, store: &FjallStore) {
         const READS: u32 = 20_000;
-        let kinds: [(&str, fn(&mut Self) -> Read); 5] = [
+        let kinds: [Kind; 5] = [
             ("history head", |load| {
                 Read::HistoryHead(load.conversation().0)
             }),

@@ -3,6 +3,7 @@
 //! ```text
 //! LOCK          held by the process that has the store open
 //! store/STORE   "millpond store\nformat 1\ncreated_ms 1700000000000\n"
+//! store/MODE    durability of the last run: "sync" or "weak"
 //! store/rows/   the engine's
 //! store.new/    a store that is being made; one rename makes it the store
 //! ```
@@ -16,6 +17,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The only format there is so far.
 pub(crate) const FORMAT: u32 = 1;
 const TITLE: &str = "millpond store";
+const SYNC: &str = "sync\n";
+const WEAK: &str = "weak\n";
 
 /// A data directory that is ours alone for as long as this lives.
 #[derive(Debug)]
@@ -66,6 +69,31 @@ impl Directory {
                 wanted: FORMAT,
             }),
         }
+    }
+
+    /// Whether the last run synced every commit. Without a word on it, the stricter answer.
+    pub(crate) fn last_run_synced(&self) -> Result<bool, OpenError> {
+        let path = self.path.join("store/MODE");
+        match fs::read_to_string(&path) {
+            Ok(mode) => Ok(mode != WEAK),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(io_error(&path, error)),
+        }
+    }
+
+    /// Says it for the next run, on the disk before this one writes a row.
+    pub(crate) fn this_run_syncs(&self, synced: bool) -> Result<(), OpenError> {
+        let store = self.path.join("store");
+        let new = store.join("MODE.new");
+        let mode = if synced { SYNC } else { WEAK };
+        File::create(&new)
+            .and_then(|mut file| {
+                file.write_all(mode.as_bytes())
+                    .and_then(|()| file.sync_all())
+            })
+            .and_then(|()| fs::rename(&new, store.join("MODE")))
+            .and_then(|()| sync_directory(&store))
+            .map_err(|error| io_error(&new, error))
     }
 
     /// Where to make a new one. What an earlier attempt left there is taken away.

@@ -29,6 +29,12 @@ pub enum OpenError {
         path: PathBuf,
         error: std::io::Error,
     },
+    #[error(
+        "the journal {} is damaged at byte {offset}, in the middle of what was synced; restore a backup, or give up \
+         what follows by cutting the file off there",
+        path.display()
+    )]
+    Journal { path: PathBuf, offset: usize },
     #[error("the engine cannot open {}: {error}", path.display())]
     Engine { path: PathBuf, error: fjall::Error },
     #[error(transparent)]

@@ -10,6 +10,7 @@
 mod directory;
 mod error;
 mod identity;
+mod journal;
 mod metrics;
 mod options;
 mod read;

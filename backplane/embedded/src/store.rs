@@ -7,7 +7,7 @@ use crate::read::View;
 use crate::syncer::Syncer;
 use crate::tables::{self, Tables};
 use crate::write::Encoder;
-use crate::{OpenError, Options, identity, room};
+use crate::{OpenError, Options, identity, journal, room};
 use fjall::{Database, PersistMode};
 use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError};
 use std::path::Path;
@@ -46,6 +46,8 @@ impl FjallStore {
             Some(rows) => rows,
             None => make(&directory, options)?,
         };
+        journal::check(&rows, directory.last_run_synced()?)?;
+        directory.this_run_syncs(options.durability == Durability::Sync)?;
         let (database, tables) = tables::open(&rows, options)?;
         let epoch = identity::start(&database, &tables, options.durability)?;
         let syncer = start_syncer(&database, options).map_err(|error| OpenError::Io {

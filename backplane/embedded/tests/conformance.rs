@@ -1,4 +1,5 @@
 //! The embedded store keeps the promises of the seam.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use millpond_backplane::conformance::{StorePromises, store_suite};
 use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError};

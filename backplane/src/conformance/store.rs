@@ -46,17 +46,17 @@ fn ask(store: &dyn Store, read: Read) -> Answer {
 }
 
 fn seqs(answer: &Answer) -> Vec<u64> {
-    match answer {
-        Answer::History(rows) => rows.iter().map(|row| row.message.seq).collect(),
-        other => panic!("wanted history, got {other:?}"),
-    }
+    let Answer::History(rows) = answer else {
+        panic!("wanted history, got {answer:?}");
+    };
+    rows.iter().map(|row| row.message.seq).collect()
 }
 
 fn cursors(answer: &Answer) -> Vec<u64> {
-    match answer {
-        Answer::Inbox(rows) => rows.iter().map(|(cursor, _)| *cursor).collect(),
-        other => panic!("wanted an inbox, got {other:?}"),
-    }
+    let Answer::Inbox(rows) = answer else {
+        panic!("wanted an inbox, got {answer:?}");
+    };
+    rows.iter().map(|(cursor, _)| *cursor).collect()
 }
 
 fn dedup_key(conversation: ConversationKey, client_msg_id: u64) -> DedupKey {
