@@ -82,12 +82,16 @@ impl Uring {
     /// # Errors
     /// [`OpenError`] says which step was refused, why, and what to type.
     pub fn open(setup: &Setup) -> Result<Self, OpenError> {
+        Self::open_with(setup, Flags::default())
+    }
+
+    fn open_with(setup: &Setup, flags: Flags) -> Result<Self, OpenError> {
         if let Some(fault) = setup.fault() {
             return Err(OpenError::settings(fault));
         }
         let at = |step| move |error: io::Error| OpenError::found(step, &error, setup.slots);
         let buffers = Buffers::new(setup.buffers).map_err(at(Step::Buffers))?;
-        let (ring, flags) = build(setup).map_err(at(Step::Setup))?;
+        let (ring, flags) = build(setup, flags).map_err(at(Step::Setup))?;
         ring.submitter()
             .register_files_sparse(setup.slots)
             .map_err(at(Step::Slots))?;
@@ -386,8 +390,7 @@ impl fmt::Debug for Uring {
 }
 
 /// Asks for everything, and for less while the kernel knows not all of it.
-fn build(setup: &Setup) -> io::Result<(IoUring, Flags)> {
-    let mut flags = Flags::default();
+fn build(setup: &Setup, mut flags: Flags) -> io::Result<(IoUring, Flags)> {
     loop {
         match (flags.builder(setup).build(setup.entries), flags.peeled()) {
             (Ok(ring), _) => return Ok((ring, flags)),
@@ -413,4 +416,70 @@ fn comes_back(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::EINTR | libc::ETIME | libc::EBUSY)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Doorbell;
+    use std::time::Instant;
+
+    fn results(ring: &mut Uring, count: usize) -> Vec<(u64, i32)> {
+        let (start, mut results) = (Instant::now(), Vec::new());
+        while results.len() < count && start.elapsed() < Duration::from_secs(5) {
+            ring.turn(Wait::Until(Duration::from_millis(100))).unwrap();
+            results.extend(std::iter::from_fn(|| ring.pop()).map(|it| (it.token.0, it.result)));
+        }
+        results
+    }
+
+    #[test]
+    fn a_ring_works_with_the_flags_of_every_kernel() {
+        let mut flags = Some(Flags::default());
+        while let Some(these) = flags {
+            let mut ring = Uring::open_with(&Setup::default(), these).unwrap();
+            assert_eq!(ring.flags(), these);
+            let message = Op::Message {
+                ring: ring.peer_ring(),
+                token: Token(2),
+                result: 5,
+            };
+            ring.push(Token(1), message).unwrap();
+            ring.push(
+                Token(3),
+                Op::Timeout {
+                    after: Duration::from_millis(1),
+                },
+            )
+            .unwrap();
+            let mut results = results(&mut ring, 3);
+            results.sort_unstable();
+            assert_eq!(results, [(1, 0), (2, 5), (3, -libc::ETIME)], "{these}");
+            flags = these.peeled();
+        }
+    }
+
+    #[test]
+    fn draining_ends_everything_in_flight_soon() {
+        let mut ring = Uring::open(&Setup::default()).unwrap();
+        let bell = Doorbell::new().unwrap();
+        let socket = crate::listen("127.0.0.1:0".parse().unwrap(), 8).unwrap();
+        let listener = ring.adopt(socket).unwrap();
+        let (fd, events, after) = (bell.fd(), Events::IN, Duration::from_secs(1_000));
+        for token in 0..50 {
+            ring.push(Token(token), Op::Accept { listener }).unwrap();
+            ring.push(Token(token), Op::Timeout { after }).unwrap();
+            ring.push(Token(token), Op::PollFd { fd, events }).unwrap();
+        }
+        ring.turn(Wait::Not).unwrap();
+        assert_eq!(ring.flights.len(), 100);
+        let start = Instant::now();
+        assert!(ring.drain(), "the kernel still has our memory");
+        assert!(
+            start.elapsed() < Duration::from_millis(500),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(ring.flights.len(), 0);
+    }
 }

@@ -42,6 +42,8 @@ pub enum Refusal {
     Settings(&'static str),
     /// The kernel has no io_uring, or the sandbox says so.
     Missing,
+    /// The kernel does not know something that cannot be done without.
+    TooOld,
     /// `kernel.io_uring_disabled` = 1: only for privileged processes and one group.
     DisabledForUs,
     /// `kernel.io_uring_disabled` = 2.
@@ -83,6 +85,8 @@ impl Refusal {
             },
             (_, libc::EPERM | libc::EACCES) => Self::Filtered,
             (_, libc::ENOMEM) => Self::Memory,
+            // The sizes were looked at before, so it is a word this kernel does not know.
+            (_, libc::EINVAL) => Self::TooOld,
             _ => Self::Other,
         }
     }
@@ -106,6 +110,9 @@ impl fmt::Display for Refusal {
                 "this kernel or sandbox has no io_uring (Linux 6.1 or later is needed; gVisor and \
                  old WSL have none). See `uname -r`; in a container try \
                  `docker run --security-opt seccomp=unconfined …`",
+            ),
+            Self::TooOld => out.write_str(
+                "this kernel's io_uring is too old: Linux 6.1 or later is needed. See `uname -r`",
             ),
             Self::DisabledForUs => out.write_str(
                 "kernel.io_uring_disabled is 1: only privileged processes and one group may use \
@@ -321,11 +328,12 @@ mod tests {
                 "seccomp",
                 "io_uring_register",
             ),
+            (Step::Setup, libc::EINVAL, Some(0), "is too old", "uname -r"),
             (
-                Step::Setup,
-                libc::EINVAL,
+                Step::Slots,
+                libc::EIO,
                 Some(0),
-                "io_uring_setup: Invalid",
+                "table of sockets: Input",
                 "error number",
             ),
         ];
