@@ -101,126 +101,22 @@ fn show(piece: &Piece, text: &mut String) {
     }
 }
 
+/// The example session: what is said in front of each frame, and the frame.
+fn session() -> Vec<(String, Value)> {
+    let steps: Vec<Value> = serde_json::from_str(include_str!("session.json")).unwrap();
+    let steps = steps.into_iter();
+    steps
+        .map(|step| {
+            (
+                step["title"].as_str().unwrap().to_owned(),
+                step["frame"].clone(),
+            )
+        })
+        .collect()
+}
+
 const MS: &str = "1767225600000";
 const ID: &str = "1853070540800000123";
-
-/// The example session: what is said in front of each frame, and the frame.
-fn session() -> Vec<(&'static str, Value)> {
-    let peer = json!({"direct": "9"});
-    let mine = json!({"kind": 0, "from_me": true, "stub": true, "counts": false, "conversation": peer,
-        "seq": "1", "server_ms": MS, "device": "1", "client_msg_id": ID, "payload": ""});
-    let theirs = json!({"kind": 0, "from_me": false, "stub": false, "counts": true,
-        "conversation": peer, "seq": "2", "server_ms": "1767225601500", "payload": "68656c6c6f"});
-    let mine_in_full = json!({"kind": 0, "from_me": true, "stub": false, "counts": false,
-        "conversation": peer, "seq": "1", "server_ms": MS, "device": "1", "client_msg_id": ID,
-        "payload": "6869"});
-    vec![
-        (
-            "C, behind the preface:",
-            json!({"type": "HELLO", "resume": true, "background": false,
-            "no_push": false, "proto_min": 1, "proto_max": 1, "features": "0", "device": "1",
-            "attempt": 1_767_225_600, "auth_kind": 1, "token": "65794a2e", "agent": "example/1",
-            "max_frame": "0", "window": "64", "resume_token": "", "epoch": "4242", "cursor": "0"}),
-        ),
-        (
-            "S: resumed; everything behind cursor 0 follows.",
-            json!({"type": "WELCOME", "resumed": true, "reset": false,
-            "throttled": false, "proto": 1, "features": "0", "session": "77", "epoch": "4242",
-            "server_ms": MS, "ping_active_ms": "30000", "ping_idle_ms": "285000",
-            "max_frame": "65536", "send_window": "16", "token_ttl_s": "3600", "resume_token": "",
-            "dictionary": "0"}),
-        ),
-        (
-            "S: there is nothing; from here on delivery is live.",
-            json!({"type": "SYNC_DONE", "more": false, "rid": "0", "cursor": "0"}),
-        ),
-        (
-            "C: \"hi\" to user 9.",
-            json!({"type": "SEND", "after": false, "client_msg_id": ID,
-            "conversation": peer, "kind": 0, "payload": "6869"}),
-        ),
-        (
-            "S: it is durable, and the first message of the conversation.",
-            json!({"type": "SEND_ACK",
-            "acks": [{"client_msg_id": ID, "status": "new", "seq": "1", "server_ms": MS}]}),
-        ),
-        (
-            "S: the same message in my inbox, as a stub, and user 9's answer \"hello\": cursors 1 and 2.",
-            json!({"type": "DELIVER", "mode": "live", "first_cursor": "1", "records": [mine, theirs]}),
-        ),
-        (
-            "C: both are stored.",
-            json!({"type": "CURSOR_ACK", "cursor": "2"}),
-        ),
-        (
-            "C: and read.",
-            json!({"type": "RECEIPT", "users": false,
-            "marks": [{"kind": "read", "conversation": peer, "up_to": "2"}]}),
-        ),
-        (
-            "S: user 9 has read mine.",
-            json!({"type": "RECEIPT", "users": true,
-            "marks": [{"kind": "read", "conversation": peer, "up_to": "1", "user": "9"}]}),
-        ),
-        (
-            "C: SEND with an `after_id` that the server does not know.",
-            json!({"type": "SEND", "after": true,
-            "client_msg_id": "1853070540800000125", "conversation": peer,
-            "after_id": "1853070540800000124", "kind": 0, "payload": "3f"}),
-        ),
-        (
-            "S: out of order; repeat both.",
-            json!({"type": "ERROR", "code": 2004, "scope": "message",
-            "value": "1853070540800000125", "retry_after_ms": "0", "message": "out_of_order"}),
-        ),
-        (
-            "C: a heartbeat that acknowledges.",
-            json!({"type": "PING", "cursor": "2"}),
-        ),
-        ("S:", json!({"type": "PONG", "server_ms": "1767225630000"})),
-        (
-            "C: a gap was seen; continue behind cursor 1.",
-            json!({"type": "SYNC", "rid": "1",
-            "epoch": "4242", "cursor": "1", "max_bytes": "65536"}),
-        ),
-        (
-            "S:",
-            json!({"type": "DELIVER", "mode": "sync", "first_cursor": "2", "records": [theirs]}),
-        ),
-        (
-            "S: the head is reached.",
-            json!({"type": "SYNC_DONE", "more": false, "rid": "1", "cursor": "2"}),
-        ),
-        (
-            "C: the newest page of the conversation, at most 20 records.",
-            json!({"type": "HISTORY",
-            "after": false, "rid": "2", "conversation": peer, "seq": "18446744073709551615", "limit": "20"}),
-        ),
-        (
-            "S: newest first, and nothing lies before.",
-            json!({"type": "HISTORY_PAGE", "end": true,
-            "rid": "2", "records": [theirs, mine_in_full]}),
-        ),
-        ("C: a probe.", json!({"type": "ECHO", "payload": "cafe"})),
-        ("S:", json!({"type": "ECHOED", "payload": "cafe"})),
-        (
-            "S: the inbox was restored from a copy that ends at cursor 1.",
-            json!({"type": "RESET",
-            "epoch": "4243", "reason": 1, "head": "1"}),
-        ),
-        (
-            "S: come back somewhere within ten minutes.",
-            json!({"type": "GOAWAY", "resume_ok": true,
-            "overlap": true, "code": 3001, "after_ms": "0", "spread_ms": "600000", "endpoint": ""}),
-        ),
-        ("C:", json!({"type": "BYE", "reason": 1})),
-        (
-            "S, on another connection that sent the unknown type 0x13: the last frame before it closes.",
-            json!({"type": "ERROR", "code": 7002, "scope": "connection", "value": "0",
-            "retry_after_ms": "0", "message": "unknown frame type 0x13 at byte 0"}),
-        ),
-    ]
-}
 
 /// What a text of 100 bytes costs, from the grammar's own bytes.
 fn overhead(grammar: &Grammar) -> String {

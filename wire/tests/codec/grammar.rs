@@ -100,66 +100,48 @@ impl Grammar {
 
     fn field(&self, field: &Field, value: &Value, facts: &mut Facts, out: &mut Vec<Piece>) {
         let item = &value[&field.name];
-        let mut piece = |bytes: Vec<u8>, shown: String| {
-            out.push(Piece {
-                bytes,
-                label: format!("{} {shown}", field.name).trim_end().to_owned(),
-            });
-        };
         let kind = field.kind.as_str();
+        let mut piece = |bytes: Vec<u8>, shown: &str| {
+            let label = format!("{} {shown}", field.name).trim_end().to_owned();
+            out.push(Piece { bytes, label });
+        };
         match kind.split([' ', '<']).next().unwrap() {
-            "none" => piece(vec![0], String::new()),
+            _ if kind.contains("optional") && item.is_null() => {}
+            "none" => piece(vec![0], ""),
+            "flags" => {
+                let (byte, names) = flags(kind, value, facts);
+                piece(vec![byte], &names);
+            }
             "u8" if kind.contains('{') => {
                 let name = text(value, &field.name);
-                piece(vec![named_values(kind)[name]], name.to_owned());
+                piece(vec![named_values(kind)[name]], name);
             }
-            "u8" => piece(
-                vec![u8::try_from(item.as_u64().unwrap()).unwrap()],
-                item.to_string(),
-            ),
-            "u16" => piece(small(item, 2), item.to_string()),
-            "u32" => piece(small(item, 4), item.to_string()),
-            "u64" => piece(
-                number(item).to_be_bytes().to_vec(),
-                number(item).to_string(),
-            ),
-            "user" => piece(user(item).to_be_bytes().to_vec(), number(item).to_string()),
-            "ms" | "uvarint" if kind.contains("optional") && item.is_null() => {}
-            "ms" => piece(
-                number(item).to_be_bytes()[2..].to_vec(),
-                number(item).to_string(),
-            ),
-            "uvarint" => piece(uvarint(number(item)), number(item).to_string()),
             "conv" => piece(
                 conversation(item, facts).to_be_bytes().to_vec(),
-                item.to_string(),
+                &item.to_string(),
             ),
             "bytes" => {
                 let bytes = hex(item.as_str().unwrap());
                 piece(
                     uvarint(bytes.len() as u64),
-                    format!("of {} bytes", bytes.len()),
+                    &format!("of {} bytes", bytes.len()),
                 );
-                piece(bytes, String::new());
+                piece(bytes, "");
             }
             "str" => {
                 let text = item.as_str().unwrap();
                 piece(
                     uvarint(text.len() as u64),
-                    format!("of {} bytes", text.len()),
+                    &format!("of {} bytes", text.len()),
                 );
-                piece(text.as_bytes().to_vec(), format!("{text:?}"));
+                piece(text.as_bytes().to_vec(), &format!("{text:?}"));
             }
-            "tail" => piece(hex(item.as_str().unwrap()), String::new()),
-            "flags" => {
-                let (byte, names) = flags(kind, value, facts);
-                piece(vec![byte], names);
-            }
+            "tail" => piece(hex(item.as_str().unwrap()), ""),
             "list" => {
                 let items = item.as_array().unwrap();
                 piece(
                     uvarint(items.len() as u64),
-                    format!("count {}", items.len()),
+                    &format!("count {}", items.len()),
                 );
                 let shape = self.shape(kind.strip_prefix("list of ").unwrap());
                 items
@@ -174,14 +156,17 @@ impl Grammar {
                 let items = item.as_array().unwrap();
                 assert!(
                     kind.ends_with('*') || !items.is_empty(),
-                    "{} must not be empty",
+                    "no {}",
                     field.name
                 );
                 items
                     .iter()
                     .for_each(|item| self.sized(self.shape(name), item, out));
             }
-            other => panic!("SPEC.md: no such type: {other}"),
+            scalar => piece(
+                number_bytes(scalar, item),
+                item.to_string().trim_matches('"'),
+            ),
         }
     }
 
@@ -334,6 +319,20 @@ fn user(item: &Value) -> u64 {
     let id = number(item);
     assert!(id != 0 && id < 1 << 63);
     id
+}
+
+/// A field that is one number.
+fn number_bytes(kind: &str, item: &Value) -> Vec<u8> {
+    match kind {
+        "u8" => small(item, 1),
+        "u16" => small(item, 2),
+        "u32" => small(item, 4),
+        "u64" => number(item).to_be_bytes().to_vec(),
+        "user" => user(item).to_be_bytes().to_vec(),
+        "ms" => number(item).to_be_bytes()[2..].to_vec(),
+        "uvarint" => uvarint(number(item)),
+        other => panic!("SPEC.md: no such type: {other}"),
+    }
 }
 
 fn small(item: &Value, width: usize) -> Vec<u8> {

@@ -159,20 +159,15 @@ fn frames<'a>(material: &'a Material, records: &'a [u8]) -> Vec<Frame<'a>> {
 }
 
 fn connection(material: &Material) -> Vec<Frame<'_>> {
-    let [a, b, c, d, e, f, g, h] = material.numbers;
-    let [one, two, three] = material.bits;
-    let (byte, short, word) = material.small;
-    let [bytes, more_bytes] = &material.bytes;
+    let [a, b, ..] = material.numbers;
+    let [one, two, _] = material.bits;
+    let (byte, short, _) = material.small;
+    let [bytes, _] = &material.bytes;
     let scope = match byte % 3 {
         0 => Scope::Connection,
         1 => Scope::Request(a),
         _ => Scope::Message(a),
     };
-    let resume = one.then_some(Resume {
-        token: more_bytes,
-        epoch: e,
-        cursor: f,
-    });
     vec![
         Frame::Ping(Ping {
             cursor: material.optional,
@@ -180,38 +175,8 @@ fn connection(material: &Material) -> Vec<Frame<'_>> {
         Frame::Pong(Pong {
             server_ms: material.optional.map(|ms| ms >> 16),
         }),
-        Frame::Hello(Hello {
-            background: two,
-            no_push: three,
-            proto_min: byte / 2,
-            proto_max: byte,
-            features: a,
-            device: DeviceId(b),
-            attempt: word,
-            auth_kind: byte,
-            token: bytes,
-            agent: &material.text,
-            max_frame: c,
-            window: d,
-            resume,
-        }),
-        Frame::Welcome(Welcome {
-            resumed: one,
-            reset: !one && two,
-            throttled: three,
-            proto: byte,
-            features: a,
-            session: b,
-            epoch: c,
-            server_ms: d >> 16,
-            ping_active_ms: e,
-            ping_idle_ms: f,
-            max_frame: g,
-            send_window: h,
-            token_ttl_s: a,
-            resume_token: bytes,
-            dictionary: b,
-        }),
+        Frame::Hello(hello(material)),
+        Frame::Welcome(welcome(material)),
         Frame::GoAway(GoAway {
             resume_ok: one,
             overlap: two,
@@ -234,6 +199,57 @@ fn connection(material: &Material) -> Vec<Frame<'_>> {
             body: bytes,
         }),
     ]
+}
+
+fn hello(material: &Material) -> Hello<'_> {
+    let [a, b, c, d, e, f, ..] = material.numbers;
+    let [one, two, three] = material.bits;
+    let (byte, _, word) = material.small;
+    let [bytes, more_bytes] = &material.bytes;
+    let resume = one.then_some(Resume {
+        token: more_bytes,
+        epoch: e,
+        cursor: f,
+    });
+    Hello {
+        background: two,
+        no_push: three,
+        proto_min: byte / 2,
+        proto_max: byte,
+        features: a,
+        device: DeviceId(b),
+        attempt: word,
+        auth_kind: byte,
+        token: bytes,
+        agent: &material.text,
+        max_frame: c,
+        window: d,
+        resume,
+    }
+}
+
+fn welcome(material: &Material) -> Welcome<'_> {
+    let [a, b, c, d, e, f, g, h] = material.numbers;
+    let [one, two, three] = material.bits;
+    let (byte, _, _) = material.small;
+    let [bytes, _] = &material.bytes;
+    Welcome {
+        resumed: one,
+        reset: !one && two,
+        throttled: three,
+        proto: byte,
+        features: a,
+        session: b,
+        epoch: c,
+        server_ms: d >> 16,
+        ping_active_ms: e,
+        ping_idle_ms: f,
+        max_frame: g,
+        send_window: h,
+        token_ttl_s: a,
+        resume_token: bytes,
+        dictionary: b,
+    }
 }
 
 fn requests(material: &Material) -> Vec<Frame<'_>> {

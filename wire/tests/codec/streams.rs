@@ -1,100 +1,36 @@
 //! Several frames in one stream: every cut of it gives the same frames.
 
-use crate::catalog;
 use crate::conformance::encoded;
-use crate::files::{LIMIT, load};
-use crate::grammar::{Grammar, to_hex};
+use crate::files::{LIMIT, Vector, load};
+use crate::grammar::{hex, to_hex};
 use millpond_wire::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// Streams for the vector file: an id, a comment, the ids of the frames, bytes behind them, and how it ends.
-pub(crate) fn make(grammar: &Grammar) -> Vec<Value> {
-    let entries = catalog::entries();
-    let bytes_of = |id: &str| {
-        let entry = entries.iter().find(|entry| entry.0 == id);
-        grammar.bytes(&entry.unwrap_or_else(|| panic!("no {id}")).2)
-    };
-    let stream = |id: &str, comment: &str, frames: &[&str], rest: &[u8], end: &str| {
-        let mut ends = Vec::new();
-        let mut bytes = Vec::new();
-        for frame in frames {
-            bytes.extend(bytes_of(frame));
-            ends.push(bytes.len());
-        }
-        bytes.extend_from_slice(rest);
-        json!({ "id": format!("stream-{id}"), "comment": comment, "direction": "both",
-            "hex": to_hex(&bytes), "result": if end == "invalid" { "invalid" } else { "valid" },
-            "ends": ends, "cuts": cuts(bytes.len(), &ends), "end": end })
-    };
-    let session = [
-        "hello",
-        "send",
-        "send-after",
-        "ping-empty",
-        "cursor_ack",
-        "receipt",
-        "bye",
-    ];
-    let answers = [
-        "welcome-resumed",
-        "deliver-sync",
-        "sync_done",
-        "send_ack",
-        "pong-ms",
-    ];
-    vec![
-        stream("client", "what a client sends", &session, &[], "complete"),
-        stream("server", "what a server sends", &answers, &[], "complete"),
-        stream(
-            "pings",
-            "the smallest frames",
-            &["ping-empty"; 8],
-            &[],
-            "complete",
-        ),
-        stream(
-            "large",
-            "lengths of 1, 2 and 3 bytes",
-            &["send-body-127", "send-body-128", "ping-cursor-max"],
-            &[],
-            "complete",
-        ),
-        stream(
-            "cut-type",
-            "ends behind a type byte",
-            &["ping-empty"],
-            &[0x10],
-            "incomplete",
-        ),
-        stream(
-            "cut-length",
-            "ends inside a length",
-            &["ping-empty"],
-            &[0x10, 0x80],
-            "incomplete",
-        ),
-        stream(
-            "cut-body",
-            "ends inside a body",
-            &["ping-empty", "send"],
-            &[0x10, 20, 0, 1],
-            "incomplete",
-        ),
-        stream(
-            "bad-third",
-            "two good frames, then an unknown type",
-            &["ping-empty", "send"],
-            &[0x13],
-            "invalid",
-        ),
-        stream(
-            "bad-length",
-            "a good frame, then a bad length",
-            &["send"],
-            &[0x01, 0x80, 0x00],
-            "invalid",
-        ),
-    ]
+/// Fills a stream of the vector file in from the valid vectors that it names.
+pub(crate) fn fill(stream: &Value, valid: &[Vector]) -> Value {
+    let mut ends = Vec::new();
+    let mut bytes = Vec::new();
+    for id in stream["frames"].as_array().unwrap() {
+        let vector = valid.iter().find(|vector| *id == vector.id);
+        bytes.extend(
+            &vector
+                .unwrap_or_else(|| panic!("no valid vector {id}"))
+                .bytes,
+        );
+        ends.push(bytes.len());
+    }
+    bytes.extend(hex(stream["rest"].as_str().unwrap()));
+    let mut filled = stream.clone();
+    filled["hex"] = to_hex(&bytes).into();
+    filled["cuts"] = cuts(bytes.len(), &ends).into();
+    filled["ends"] = ends.into();
+    filled["result"] = if stream["end"] == "invalid" {
+        "invalid"
+    } else {
+        "valid"
+    }
+    .into();
+    filled
 }
 
 /// Offsets at which a runner should cut, one list per run: nowhere, everywhere, and around every end of a frame.
