@@ -1,4 +1,6 @@
 //! The double keeps the promises of a ring under every fault, breaks no others, and sees what a caller must not do.
+//!
+//! To replay a seed that failed: `DOUBLE_SEED=… cargo test -p millpond-ring --test double`; `DOUBLE_SEEDS=…` runs more.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,6 +26,14 @@ const SETUP: Setup = Setup {
         bytes: 64,
     },
 };
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |variable| Some(std::env::var(variable).ok()?.parse::<u64>().unwrap());
+    match number("DOUBLE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("DOUBLE_SEEDS").unwrap_or(SEEDS),
+    }
+}
 
 fn here() -> SocketAddr {
     "10.0.0.1:7400".parse().unwrap()
@@ -130,7 +140,7 @@ fn echo_run(seed: u64, faults: Faults) -> Run {
 
 #[test]
 fn an_echo_loses_nothing_under_rough_faults_and_leaks_nothing() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let run = echo_run(seed, Faults::ROUGH);
         assert!(
             run.clients.iter().all(|client| client.read == client.sends),
@@ -147,7 +157,7 @@ fn an_echo_loses_nothing_under_rough_faults_and_leaks_nothing() {
 #[test]
 fn an_echo_survives_everything_and_leaks_nothing() {
     let mut broken = 0;
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let run = echo_run(seed, Faults::WILD);
         let whole = run
             .clients
@@ -161,7 +171,10 @@ fn an_echo_survives_everything_and_leaks_nothing() {
             "seed {seed}"
         );
     }
-    assert!(broken > 0, "no connection ever broke");
+    assert!(
+        broken > 0 || seeds().count() == 1,
+        "no connection ever broke"
+    );
 }
 
 #[test]
