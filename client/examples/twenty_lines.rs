@@ -12,9 +12,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (client, mut events) = Client::connect(Options::new(address, Token::Fixed(token.clone())))?;
     println!("durable: {:?}", client.send(peer, text.as_bytes()).await?);
     while let Some(event) = events.next().await {
-        match event {
-            Event::Message(message) => println!("{}", String::from_utf8_lossy(&message.payload)),
-            other => println!("{other:?}"),
+        if let Event::Message(message) = &event {
+            println!("{}", String::from_utf8_lossy(&message.payload));
+        } else {
+            println!("{event:?}");
         }
     }
     Ok(())
