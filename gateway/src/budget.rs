@@ -1,0 +1,123 @@
+//! What a gateway's limits add up to: the most memory each part of a shard can take, printed at start.
+
+use crate::config::{Config, Limits};
+use crate::counts::Board;
+use crate::pages::{Ask, Reply};
+use crate::shard::{EXTRAS_BYTES, SPARES_BYTES_MAX};
+use crate::slab::ENTRY_BYTES;
+use crate::wheel::WHEEL_BYTES;
+use millpond_backplane::link::Downlink;
+use millpond_ring::Setup;
+use std::fmt;
+
+/// Bytes of a shard, by part, when every limit is reached at once; and of all shards.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Budget {
+    pub shards: u16,
+    pub connections_max: u32,
+    /// Of one shard: what it is, and its bytes.
+    pub parts: Vec<(&'static str, usize)>,
+    /// When the limit of open files allows fewer connections than configured: that limit.
+    pub open_files: Option<u64>,
+}
+
+impl Budget {
+    pub(crate) fn of(config: &Config, setup: &Setup, open_files: Option<u64>) -> Self {
+        let limits = &config.limits;
+        Self {
+            shards: config.shards,
+            connections_max: limits.connections_max,
+            parts: parts(limits, setup, usize::from(config.shards)),
+            open_files,
+        }
+    }
+
+    pub fn shard_bytes(&self) -> usize {
+        self.parts.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.shard_bytes() * usize::from(self.shards)
+    }
+}
+
+fn parts(limits: &Limits, setup: &Setup, shards: usize) -> Vec<(&'static str, usize)> {
+    let connections = limits.connections_max as usize;
+    let readers = usize::from(limits.page_readers);
+    let asks = limits.page_asks_max * readers;
+    let replies = limits.page_asks_max * (shards + 1) * readers;
+    let pages = asks * limits.page_bytes_max;
+    vec![
+        ("ring, its buffers and slots", setup.bytes()),
+        ("idle connections", connections * ENTRY_BYTES),
+        ("extras of busy connections", connections * EXTRAS_BYTES),
+        ("timer wheel", WHEEL_BYTES),
+        ("unfinished frames", limits.partial_bytes_max),
+        (
+            "outboxes",
+            limits.outboxes_bytes_max + limits.outbox_room_bytes,
+        ),
+        ("spare buffers", SPARES_BYTES_MAX),
+        (
+            "questions and answers in queues",
+            asks * size_of::<Ask>() + replies * size_of::<Reply>(),
+        ),
+        ("pages on their way", pages),
+        (
+            "hints of one turn",
+            limits.downlinks_per_turn * size_of::<Downlink>(),
+        ),
+        ("counts", size_of::<Board>()),
+    ]
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} shard(s) of at most {} connections each; at most {} a shard, {} in all",
+            self.shards,
+            self.connections_max,
+            Size(self.shard_bytes()),
+            Size(self.bytes()),
+        )?;
+        if let Some(limit) = self.open_files {
+            writeln!(
+                f,
+                "  the limit of open files ({limit}) binds; for more connections: ulimit -n 1048576"
+            )?;
+        }
+        for (part, bytes) in &self.parts {
+            writeln!(f, "  {:>10}  {part}", Size(*bytes).to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes in the largest unit that keeps two digits.
+struct Size(usize);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
+        let mut value = self.0;
+        let mut unit = 0;
+        while value >= 10 * 1024 && unit + 1 < UNITS.len() {
+            value /= 1024;
+            unit += 1;
+        }
+        write!(f, "{value} {}", UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(Size(9_000).to_string(), "9000 B");
+        assert_eq!(Size(64 * 1024).to_string(), "64 KiB");
+        assert_eq!(Size(64 << 20).to_string(), "64 MiB");
+    }
+}

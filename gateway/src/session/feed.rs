@@ -1,0 +1,304 @@
+//! Delivery. Live delivery is only a hint; inbox and cursor are the truth: exactly the next record is sent as it comes,
+//! and whoever is behind is fed pages, one question at a time, until it has caught up. Nothing is queued for a client but
+//! its position.
+
+use super::{Action, Around, Live, refuse};
+use crate::pages::{Ask, Found, Page, PageAsk, SyncAsk};
+use millpond_wire::{Code, Deliver, Frame, Mode, Records, Reset, Scope, Sync, SyncDone};
+use std::sync::Arc;
+
+/// How an open session gets its records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Feed {
+    /// All that the inbox is known to hold was sent.
+    Live,
+    /// Behind; a page is being read. `announce`: the client waits for SYNC_DONE with rid 0. `dirty`: a hint came
+    /// meanwhile, so the end that the page finds may be old.
+    Reading { announce: bool, dirty: bool },
+    /// Behind; the window or the outbox is full, or a reading failed.
+    Waiting { announce: bool },
+    /// A SYNC is being read.
+    Syncing { dirty: bool },
+    /// Nothing is delivered until the client sends SYNC.
+    Suspended,
+}
+
+impl Live {
+    /// Begins behind the cursor that HELLO named.
+    pub(super) fn resume(
+        &mut self,
+        head: u64,
+        dirty: bool,
+        around: &Around<'_>,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        if self.sent == head && !dirty {
+            self.caught_up(true, act);
+        } else {
+            self.behind(true, around, act);
+        }
+    }
+
+    /// Asks for the next page, or waits for room.
+    fn behind(&mut self, announce: bool, around: &Around<'_>, act: &mut impl FnMut(Action<'_>)) {
+        if !self.window_open() || !around.room {
+            self.feed = Feed::Waiting { announce };
+            act(Action::Retime);
+            return;
+        }
+        self.feed = Feed::Reading {
+            announce,
+            dirty: false,
+        };
+        let window_left = usize::from(self.window - self.unacked);
+        let rows = window_left.min(around.limits.page_rows_max);
+        self.ask(rows, around.limits.page_bytes_max, None, around, act);
+    }
+
+    fn ask(
+        &mut self,
+        rows: usize,
+        bytes: usize,
+        sync: Option<SyncAsk>,
+        around: &Around<'_>,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        self.stamp = self.stamp.wrapping_add(1);
+        act(Action::Ask(Ask::Page(PageAsk {
+            from: around.address(self.user, self.device),
+            stamp: self.stamp,
+            after: self.sent,
+            rows,
+            bytes,
+            sync,
+        })));
+    }
+
+    /// Room in the window, room in the outbox, or time for another try.
+    pub(super) fn read_on(&mut self, around: &Around<'_>, act: &mut impl FnMut(Action<'_>)) {
+        if let Feed::Waiting { announce } = self.feed
+            && self.window_open()
+            && around.room
+        {
+            self.behind(announce, around, act);
+        }
+    }
+
+    fn caught_up(&mut self, announce: bool, act: &mut impl FnMut(Action<'_>)) {
+        self.feed = Feed::Live;
+        if announce {
+            self.sync_done(0, false, act);
+        }
+    }
+
+    fn sync_done(&self, rid: u64, more: bool, act: &mut impl FnMut(Action<'_>)) {
+        act(Action::Frame(Frame::SyncDone(SyncDone {
+            more,
+            rid,
+            cursor: self.sent,
+        })));
+    }
+
+    pub(super) fn hints(
+        &mut self,
+        first: u64,
+        records: &[Arc<[u8]>],
+        around: &Around<'_>,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        match &mut self.feed {
+            Feed::Live => self.deliver(first, records, around, act),
+            Feed::Reading { dirty, .. } | Feed::Syncing { dirty } => *dirty = true,
+            Feed::Waiting { .. } | Feed::Suspended => {}
+        }
+    }
+
+    /// Sends those hints that come next and fit; a gap or what does not fit makes the session behind.
+    fn deliver(
+        &mut self,
+        first: u64,
+        records: &[Arc<[u8]>],
+        around: &Around<'_>,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        let next = self.sent + 1;
+        let known = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
+        let Some(news) = records.get(known..).filter(|news| !news.is_empty()) else {
+            return;
+        };
+        let fits = if first > next || !around.room {
+            0
+        } else {
+            news.len().min(usize::from(self.window - self.unacked))
+        };
+        if fits > 0 {
+            act(Action::Deliver {
+                first: next,
+                records: &news[..fits],
+            });
+            self.count_sent(fits);
+        }
+        if fits < news.len() {
+            self.behind(false, around, act);
+        }
+    }
+
+    fn count_sent(&mut self, records: usize) {
+        let records = u16::try_from(records).expect("a page has at most `page_rows_max` rows");
+        self.sent += u64::from(records);
+        self.unacked = self.unacked.saturating_add(records);
+    }
+
+    /// The inbox' head, after a PING with a cursor.
+    pub(super) fn head(
+        &mut self,
+        head: u64,
+        around: &Around<'_>,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        if self.feed == Feed::Live && head > self.sent {
+            self.behind(false, around, act);
+        }
+    }
+
+    pub(super) fn sync(
+        &mut self,
+        sync: &Sync,
+        around: &Around<'_>,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        let scope = Scope::Request(sync.rid);
+        if sync.rid == 0 {
+            return refuse(scope, Code::BAD_REQUEST, 0, act);
+        }
+        if matches!(self.feed, Feed::Syncing { .. }) {
+            return refuse(scope, Code::BUSY, 0, act);
+        }
+        self.rewound |= sync.cursor < self.sent;
+        self.sent = sync.cursor;
+        self.unacked = 0;
+        self.feed = Feed::Syncing { dirty: false };
+        let rows = usize::from(self.window).min(around.limits.page_rows_max);
+        let bytes_max = around.limits.page_bytes_max;
+        let bytes = match usize::try_from(sync.max_bytes) {
+            Ok(0) | Err(_) => bytes_max,
+            Ok(asked) => asked.min(bytes_max),
+        };
+        let asked = SyncAsk {
+            rid: sync.rid,
+            epoch: sync.epoch,
+        };
+        self.ask(rows, bytes, Some(asked), around, act);
+    }
+
+    pub(super) fn page(
+        &mut self,
+        page: &Page,
+        around: &Around<'_>,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        if page.stamp != self.stamp {
+            return;
+        }
+        let feed = self.feed;
+        let (end, dirty) = match (&page.found, feed) {
+            (_, Feed::Live | Feed::Waiting { .. } | Feed::Suspended) => return,
+            (Found::Reset { reason, head }, _) => {
+                if *reason == Reset::AHEAD {
+                    self.ahead(page.epoch, self.sent, act);
+                }
+                return self.reset(page.epoch, *reason, *head, act);
+            }
+            (Found::Rows { first, .. }, _) if *first != self.sent + 1 => {
+                return self.reset(page.epoch, Reset::EXPIRED, *first - 1, act);
+            }
+            (Found::Rows { count, records, .. }, _) => {
+                act(Action::Frame(Frame::Deliver(Deliver {
+                    mode: Mode::Sync,
+                    first_cursor: self.sent + 1,
+                    records: Records::from_encoded(records),
+                })));
+                self.count_sent(*count);
+                (page.end, feed.is_dirty())
+            }
+            (Found::Nothing, _) => (true, feed.is_dirty()),
+        };
+        match (feed, page.rid) {
+            (Feed::Reading { announce, .. }, _) if end && !dirty => self.caught_up(announce, act),
+            (Feed::Reading { announce, .. }, _) => self.behind(announce, around, act),
+            (_, rid) => self.sync_read(rid, end, dirty, around, act),
+        }
+    }
+
+    /// The end of an answer to SYNC; the cursor it named turned out to be good, and so an acknowledgement.
+    fn sync_read(
+        &mut self,
+        rid: Option<u64>,
+        end: bool,
+        dirty: bool,
+        around: &Around<'_>,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        act(Action::Acked);
+        let rid = rid.expect("the stamp says that this page answers the SYNC");
+        self.sync_done(rid, !end, act);
+        if !end {
+            self.feed = Feed::Suspended;
+        } else if dirty {
+            self.behind(false, around, act);
+        } else {
+            self.feed = Feed::Live;
+        }
+    }
+
+    /// The client's cursor cannot be used: it goes on from `head`, with SYNC.
+    pub(super) fn reset(
+        &mut self,
+        epoch: u64,
+        reason: u8,
+        head: u64,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        self.sent = head;
+        self.unacked = 0;
+        self.rewound = true;
+        self.feed = Feed::Suspended;
+        act(Action::Frame(Frame::Reset(Reset {
+            epoch,
+            reason,
+            head,
+        })));
+    }
+
+    pub(super) fn page_failed(
+        &mut self,
+        stamp: u8,
+        rid: Option<u64>,
+        act: &mut impl FnMut(Action<'_>),
+    ) {
+        if stamp != self.stamp {
+            return;
+        }
+        match self.feed {
+            Feed::Reading { announce, .. } => {
+                self.feed = Feed::Waiting { announce };
+                act(Action::Retime);
+            }
+            Feed::Syncing { .. } => {
+                self.feed = Feed::Suspended;
+                let rid = rid.expect("the stamp says that this page answers the SYNC");
+                refuse(Scope::Request(rid), Code::UNAVAILABLE, 1_000, act);
+            }
+            Feed::Live | Feed::Waiting { .. } | Feed::Suspended => {}
+        }
+    }
+}
+
+impl Feed {
+    fn is_dirty(self) -> bool {
+        match self {
+            Self::Reading { dirty, .. } | Self::Syncing { dirty } => dirty,
+            Self::Live | Self::Waiting { .. } | Self::Suspended => false,
+        }
+    }
+}

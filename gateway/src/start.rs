@@ -1,0 +1,441 @@
+//! From a configuration to running shards, and back. Called by the program, on its main thread; nothing here is on the
+//! way of a message.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "threads are started, told and counted here; shards themselves share nothing"
+)]
+
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::counts::Board;
+use crate::pages;
+use crate::shard::{Driver, Inlets, Now, Order, Shard, Sleep};
+use crate::wheel::TICK;
+use millpond_backplane::link::Downlink;
+use millpond_backplane::log::Appender;
+use millpond_backplane::mesh::{self, Bell, Receiver};
+use millpond_backplane::metrics::{Sample, Source};
+use millpond_backplane::routes::Routes;
+use millpond_backplane::store::Store;
+use millpond_ring::{BufferPlan, Doorbell, OpenError, Ring, Setup, Uring, listen};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Orders that one shard may have waiting.
+const ORDERS_MAX: usize = 8;
+/// Slots of a ring that hold no connection: its listener.
+const SLOTS_BESIDE: u32 = 1;
+/// Open files that are left to everything but the rings' tables.
+const OPEN_FILES_BESIDE: u64 = 64;
+/// How often [`Gateway::join`] looks.
+const JOIN_POLL: Duration = Duration::from_millis(10);
+
+/// What the shards speak to; one appender and one receiver of hints for each, in order.
+#[derive(Debug)]
+pub struct Seams {
+    pub appenders: Vec<Box<dyn Appender>>,
+    pub downlinks: Vec<Receiver<Downlink>>,
+    pub store: Arc<dyn Store>,
+    pub routes: Arc<dyn Routes>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("a gateway needs at least one shard and one page reader")]
+    NoShards,
+    #[error("cannot listen on {address}: {error} (choose another address with --listen)")]
+    Listen {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("{seams} {what} for {shards} shards: each shard needs its own")]
+    Seams {
+        what: &'static str,
+        seams: usize,
+        shards: usize,
+    },
+    #[error(
+        "the limit of open files is {limit}: too few for any connection; raise it with ulimit -n"
+    )]
+    OpenFiles { limit: u64 },
+    #[error("shard {shard}: {error}")]
+    Ring { shard: u16, error: OpenError },
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Threads that did not end in time.
+#[derive(Debug, thiserror::Error)]
+#[error("{threads} threads of the gateway did not end in time")]
+pub struct Unfinished {
+    pub threads: usize,
+}
+
+/// Listens, but serves nobody yet: clients wait in the backlog.
+#[derive(Debug)]
+pub struct Prepared {
+    config: Config,
+    setup: Setup,
+    budget: Budget,
+    address: SocketAddr,
+    listeners: Vec<OwnedFd>,
+    bells: Vec<Arc<ShardBell>>,
+}
+
+/// Opens a listener and a doorbell for each shard.
+///
+/// # Errors
+/// [`StartError`] says what was wanted, what was found, and what to type.
+pub fn prepare(mut config: Config) -> Result<Prepared, StartError> {
+    if config.shards == 0 || config.limits.page_readers == 0 {
+        return Err(StartError::NoShards);
+    }
+    let open_files = bind_to_open_files(&mut config)?;
+    let (listeners, address) = open_listeners(&config)?;
+    let bells = (0..config.shards)
+        .map(|_| Ok(Arc::new(ShardBell(Doorbell::new()?))))
+        .collect::<io::Result<_>>()?;
+    let setup = setup(&config);
+    Ok(Prepared {
+        budget: Budget::of(&config, &setup, open_files),
+        setup,
+        config,
+        address,
+        listeners,
+        bells,
+    })
+}
+
+/// The kernel checks a ring's table against the limit of open files. Where that binds, it is the limit of connections,
+/// and the budget says so.
+fn bind_to_open_files(config: &mut Config) -> Result<Option<u64>, StartError> {
+    let limit = open_files_limit()?;
+    let slots = limit.saturating_sub(OPEN_FILES_BESIDE);
+    let most = u32::try_from(slots).unwrap_or(u32::MAX);
+    let most = most.saturating_sub(SLOTS_BESIDE);
+    if most == 0 {
+        return Err(StartError::OpenFiles { limit });
+    }
+    if most >= config.limits.connections_max {
+        return Ok(None);
+    }
+    config.limits.connections_max = most;
+    Ok(Some(limit))
+}
+
+fn open_files_limit() -> io::Result<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    Ok(match soft {
+        Some("unlimited") => u64::MAX,
+        Some(number) => number.parse().map_err(io::Error::other)?,
+        None => return Err(io::Error::other("/proc/self/limits names no open files")),
+    })
+}
+
+/// The first listener may choose the port; the others share it.
+fn open_listeners(config: &Config) -> Result<(Vec<OwnedFd>, SocketAddr), StartError> {
+    let mut address = config.listen;
+    let mut listeners = Vec::new();
+    for _ in 0..config.shards {
+        let failed = |error| StartError::Listen { address, error };
+        let backlog = config.limits.accept_backlog;
+        let listener = listen(address, backlog).map_err(failed)?;
+        address = local_addr(&listener).map_err(failed)?;
+        listeners.push(listener);
+    }
+    Ok((listeners, address))
+}
+
+fn local_addr(listener: &OwnedFd) -> io::Result<SocketAddr> {
+    std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?).local_addr()
+}
+
+fn setup(config: &Config) -> Setup {
+    let limits = &config.limits;
+    Setup {
+        entries: limits.ring_entries,
+        completions: limits.ring_completions,
+        slots: limits.connections_max + SLOTS_BESIDE,
+        buffers: BufferPlan {
+            count: limits.buffers,
+            bytes: limits.buffer_bytes,
+        },
+    }
+}
+
+/// A shard's doorbell, for those who send to it and for itself.
+#[derive(Debug)]
+struct ShardBell(Doorbell);
+
+impl Bell for ShardBell {
+    fn ring(&self) {
+        self.0.ring();
+    }
+}
+
+impl Sleep for Arc<ShardBell> {
+    fn bell_fd(&self) -> Option<RawFd> {
+        Some(self.0.fd())
+    }
+
+    fn about_to_sleep(&self) {
+        self.0.about_to_sleep();
+    }
+
+    fn awake(&self) {
+        self.0.awake();
+    }
+}
+
+impl Prepared {
+    /// A bell per shard: for the queues whose receivers go into [`Seams::downlinks`].
+    pub fn bells(&self) -> Vec<Arc<dyn Bell>> {
+        self.bells
+            .iter()
+            .map(|bell| Arc::clone(bell) as _)
+            .collect()
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+
+    /// Starts the page readers and the shards; returns when every ring stands.
+    ///
+    /// # Errors
+    /// [`StartError`] when the seams do not fit the shards, or the kernel refuses a ring.
+    pub fn start(self, seams: Seams) -> Result<Gateway, StartError> {
+        let shards = usize::from(self.config.shards);
+        check_count("appenders", seams.appenders.len(), shards)?;
+        check_count("receivers of hints", seams.downlinks.len(), shards)?;
+        let bells = self.bells();
+        seams
+            .routes
+            .renew(self.config.gateway, self.config.gateway_epoch);
+        let (pool, desks) = pages::start(&self.config, &bells, &seams.store, &seams.routes)?;
+        let mut gateway = Gateway {
+            orders: Mutex::default(),
+            boards: Vec::new(),
+            threads: pool.threads,
+        };
+        let (opened, results) = mpsc::channel();
+        let numbered = (0..self.config.shards).zip(self.listeners).zip(self.bells);
+        let parts = seams.appenders.into_iter().zip(seams.downlinks).zip(desks);
+        for (((index, listener), bell), ((appender, downlinks), desk)) in numbered.zip(parts) {
+            let (orders, ordered) = mesh::channel(ORDERS_MAX, Arc::clone(&bell) as _);
+            let board = Arc::new(Board::new(index));
+            let start = ShardStart {
+                index,
+                config: self.config.clone(),
+                setup: self.setup,
+                listener,
+                bell,
+                board: Arc::clone(&board),
+                appender,
+                downlinks,
+                orders: ordered,
+                desk,
+            };
+            gateway.boards.push(board);
+            gateway.orders_mut().push(orders);
+            let opened = opened.clone();
+            let run = move || start.run(&opened);
+            let name = format!("shard-{index}");
+            let thread = std::thread::Builder::new().name(name).spawn(run)?;
+            gateway.threads.push(thread);
+        }
+        drop(opened);
+        results
+            .into_iter()
+            .take(shards)
+            .collect::<Result<(), _>>()?;
+        Ok(gateway)
+    }
+}
+
+fn check_count(what: &'static str, seams: usize, shards: usize) -> Result<(), StartError> {
+    if seams == shards {
+        return Ok(());
+    }
+    Err(StartError::Seams {
+        what,
+        seams,
+        shards,
+    })
+}
+
+/// Everything one shard's thread begins with.
+struct ShardStart {
+    index: u16,
+    config: Config,
+    setup: Setup,
+    listener: OwnedFd,
+    bell: Arc<ShardBell>,
+    board: Arc<Board>,
+    appender: Box<dyn Appender>,
+    downlinks: Receiver<Downlink>,
+    orders: Receiver<Order>,
+    desk: pages::Desk,
+}
+
+impl ShardStart {
+    fn run(self, opened: &mpsc::Sender<Result<(), StartError>>) {
+        let shard = self.index;
+        let board = Arc::clone(&self.board);
+        let clock = Clock::new();
+        let driver = match self.open(&clock) {
+            Ok(driver) => driver,
+            Err(error) => {
+                // Nobody waits any more when another shard has failed before.
+                let _ = opened.send(Err(error));
+                return;
+            }
+        };
+        let _ = opened.send(Ok(()));
+        if let Err(error) = serve(driver, &clock, &board) {
+            tracing::error!(shard, %error, "the ring failed; its clients are cut off");
+        }
+    }
+
+    fn open(self, clock: &Clock) -> Result<Driver<Uring, Arc<ShardBell>>, StartError> {
+        let shard = self.index;
+        let ring = Uring::open(&self.setup);
+        let mut ring = ring.map_err(|error| StartError::Ring { shard, error })?;
+        tracing::info!(shard, flags = %ring.flags(), "ring opened");
+        let inlets = Inlets {
+            listener: ring.adopt(self.listener)?,
+            appender: self.appender,
+            downlinks: self.downlinks,
+            orders: self.orders,
+            desk: self.desk,
+        };
+        let shard = Shard::new(self.index, self.config, inlets, clock.now());
+        Ok(Driver::new(ring, self.bell, shard))
+    }
+}
+
+/// Turns until the shard is drained.
+fn serve(
+    mut driver: Driver<Uring, Arc<ShardBell>>,
+    clock: &Clock,
+    board: &Board,
+) -> io::Result<()> {
+    let mut shown = clock.now().tick;
+    while !driver.is_done() {
+        driver.turn(|| clock.now())?;
+        let tick = clock.now().tick;
+        if tick != shown {
+            shown = tick;
+            board.show(driver.counts());
+        }
+    }
+    board.show(driver.counts());
+    Ok(())
+}
+
+/// Ticks by the monotonic clock, milliseconds by the wall's.
+#[derive(Debug)]
+struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        let ticks = self.start.elapsed().as_millis() / TICK.as_millis();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+        Now {
+            tick: u32::try_from(ticks).expect("34 years of ticks"),
+            unix_ms: unix.map_or(0, |unix| {
+                u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
+            }),
+        }
+    }
+}
+
+/// The running gateway. Dropping it leaves its threads running: drain and join it.
+pub struct Gateway {
+    orders: Mutex<Vec<mesh::Sender<Order>>>,
+    boards: Vec<Arc<Board>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shards = self.boards.len();
+        f.debug_struct("Gateway").field("shards", &shards).finish()
+    }
+}
+
+impl Gateway {
+    fn orders_mut(&mut self) -> &mut Vec<mesh::Sender<Order>> {
+        self.orders.get_mut().expect("nobody panics with it")
+    }
+
+    /// Stops accepting, asks all clients to reconnect elsewhere within `spread`, and closes whoever is left then.
+    pub fn drain(&self, spread: Duration) {
+        let mut orders = self.orders.lock().expect("nobody panics with it");
+        for shard in orders.iter_mut() {
+            // A full queue already holds this order.
+            let _ = shard.push(Order::Drain { spread });
+            shard.flush();
+        }
+    }
+
+    /// Where the counts can be read without the gateway at hand.
+    pub fn metrics(&self) -> impl Source + 'static {
+        Boards(self.boards.clone())
+    }
+
+    /// Waits until a drained gateway's threads have ended.
+    ///
+    /// # Errors
+    /// [`Unfinished`] when some have not by `deadline` from now; they go on.
+    pub fn join(mut self, deadline: Duration) -> Result<(), Unfinished> {
+        let until = Instant::now() + deadline;
+        loop {
+            self.threads.retain(|thread| !thread.is_finished());
+            let threads = self.threads.len();
+            if threads == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(Unfinished { threads });
+            }
+            std::thread::sleep(JOIN_POLL);
+        }
+    }
+}
+
+impl Source for Gateway {
+    fn samples(&self, into: &mut Vec<Sample>) {
+        self.boards.iter().for_each(|board| board.samples(into));
+    }
+}
+
+struct Boards(Vec<Arc<Board>>);
+
+impl Source for Boards {
+    fn samples(&self, into: &mut Vec<Sample>) {
+        self.0.iter().for_each(|board| board.samples(into));
+    }
+}
