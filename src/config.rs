@@ -28,6 +28,9 @@ pub struct Config {
     pub shards: Shards,
     pub log: String,
     pub gateway: millpond_gateway::Limits,
+    pub router: millpond_router::fused::Config,
+    /// Commands of one shard that may wait for the router.
+    pub router_queue: usize,
     /// Holds the durability too.
     pub store: millpond_embedded::Options,
     pub drain: Drain,
@@ -60,6 +63,8 @@ impl Default for Config {
             shards: Shards::PerCore,
             log: "info".to_owned(),
             gateway: millpond_gateway::Limits::default(),
+            router: millpond_router::fused::Config::default(),
+            router_queue: 4096,
             store: millpond_embedded::Options::default(),
             drain: Drain {
                 spread: Duration::from_secs(5),

@@ -4,6 +4,8 @@
 //! together, and takes them apart again. Decisions about messages are never made here.
 #![forbid(unsafe_code)]
 
+pub mod bench;
+pub mod chat;
 pub mod config;
 pub mod secret;
 pub mod token;

@@ -1,6 +1,7 @@
 //! The table of keys: name, words, how a value becomes a field, and how the field is written back.
 
 mod gateway;
+mod router;
 mod server;
 mod store;
 
@@ -60,9 +61,15 @@ impl Key {
 
 /// Every key in the order of the printed file: top-level keys first, then section by section.
 pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
-    [server::KEYS, gateway::KEYS, store::KEYS, server::DRAIN]
-        .into_iter()
-        .flatten()
+    [
+        server::KEYS,
+        gateway::KEYS,
+        router::KEYS,
+        store::KEYS,
+        server::DRAIN,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// A key whose name is the path of its field, and whose value has a range.
