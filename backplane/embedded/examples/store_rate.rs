@@ -1,6 +1,6 @@
 //! How many messages a second the store takes, and how long its worst commit is.
 //!
-//! `cargo run --release -p millpond-embedded --example store_rate -- [DIRECTORY [MESSAGES [MEMTABLE_KIB]]]`
+//! `cargo run --release -p millpond-embedded --example store_rate -- [DIRECTORY [MESSAGES [MEMTABLE_KIB [WORKERS]]]]`
 //!
 //! A message is what a direct one costs: a history row with 64 bytes of payload, its dedup row, and a pointer in each of
 //! the two inboxes; every batch ends with a partition row. Conversations are random among a million.
@@ -27,6 +27,7 @@ fn main() {
         .map_or_else(std::env::temp_dir, PathBuf::from);
     let messages = number(arguments.next(), 600_000);
     let memtable_bytes = number(arguments.next(), 4 << 10) << 10;
+    let workers = number(arguments.next(), 2);
     for (durability, batch) in [
         (Durability::Sync, 64),
         (Durability::Sync, 256),
@@ -35,12 +36,15 @@ fn main() {
         let options = Options {
             durability,
             memtable_bytes,
+            workers: usize::try_from(workers).expect("a small number"),
             ..Options::default()
         };
         let place = tempfile::TempDir::new_in(&directory).expect("a directory can be made");
         let store = FjallStore::open(place.path(), &options).expect("a new store opens");
         let mut load = Load::default();
-        let run = load.run(&store, messages, batch);
+        let cpu = cpu_time();
+        let mut run = load.run(&store, messages, batch);
+        run.cpu = cpu_time() - cpu;
         print(durability, batch, &run);
         load.read(&store);
         let closing = Instant::now();
@@ -57,8 +61,19 @@ fn number(argument: Option<String>, default: u64) -> u64 {
     argument.map_or(default, |text| text.parse().expect("a number"))
 }
 
+/// Of this process so far, in the kernel's ticks of 10 ms: fields 14 and 15, counted behind the program's name.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux tells");
+    let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks = ticks.map(|ticks| ticks.parse::<u64>().expect("a number"));
+    Duration::from_millis(10 * ticks.sum::<u64>())
+}
+
 struct Run {
     took: Duration,
+    /// Of all threads, making the load included.
+    cpu: Duration,
     messages: u64,
     /// Ascending.
     commits: Vec<Duration>,
@@ -70,9 +85,11 @@ fn print(durability: Durability, batch: u64, run: &Run) {
         reason = "a rate is printed without its last digits"
     )]
     let rate = run.messages as f64 / run.took.as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "as above")]
+    let cpu = run.cpu.as_micros() as f64 / run.messages as f64;
     let at = |share: usize| run.commits[(run.commits.len() - 1) * share / 1_000];
     println!(
-        "{durability:?} batch {batch}: {rate:.0} messages/s; commit p50 {:?} p99 {:?} p999 {:?} max {:?}",
+        "{durability:?} batch {batch}: {rate:.0} messages/s, {cpu:.1} us of CPU each; commit p50 {:?} p99 {:?} p999 {:?} max {:?}",
         at(500),
         at(990),
         at(999),
@@ -81,7 +98,7 @@ fn print(durability: Durability, batch: u64, run: &Run) {
 }
 
 /// A read as it is printed, and how to draw one.
-type Kind = (&'static str, fn(&mut Load) -> Read);
+type ReadKind = (&'static str, fn(&mut Load) -> Read);
 
 #[derive(Default)]
 struct Load {
@@ -95,6 +112,7 @@ impl Load {
     fn run(&mut self, store: &FjallStore, messages: u64, batch: u64) -> Run {
         let mut run = Run {
             took: Duration::ZERO,
+            cpu: Duration::ZERO,
             messages,
             commits: Vec::new(),
         };
@@ -183,7 +201,7 @@ impl Load {
     /// What reads cost on the store as it stands.
     fn read(&mut self, store: &FjallStore) {
         const READS: u32 = 20_000;
-        let kinds: [Kind; 5] = [
+        let kinds: [ReadKind; 5] = [
             ("history head", |load| {
                 Read::HistoryHead(load.conversation().0)
             }),

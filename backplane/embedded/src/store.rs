@@ -30,11 +30,22 @@ pub struct FjallStore {
 }
 
 /// Commits go one after the other.
-#[derive(Default)]
 struct Writer {
     encoder: Encoder,
+    /// As many as there were after the last commit.
+    journals: usize,
     /// Why this store takes no more.
     failure: Option<String>,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self {
+            encoder: Encoder::default(),
+            journals: 1,
+            failure: None,
+        }
+    }
 }
 
 impl FjallStore {
@@ -115,6 +126,22 @@ impl FjallStore {
         rows.commit()
             .map_err(|error| store_error("a batch", &error))?;
         self.metrics.committed(size, start.elapsed());
+        self.release_journals(writer)
+    }
+
+    /// A journal goes when every table has written out what it holds, and tables that are seldom written would keep it
+    /// for long: what they hold is small, but a restart reads the whole of it. So when the engine begins a new journal,
+    /// all tables write out what they have.
+    fn release_journals(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let journals = self.database.journal_count();
+        if journals > writer.journals {
+            for keyspace in self.tables.all() {
+                keyspace
+                    .rotate_memtable()
+                    .map_err(|error| store_error("a journal", &error))?;
+            }
+        }
+        writer.journals = journals;
         Ok(())
     }
 
