@@ -11,20 +11,17 @@ mod bell;
 mod commit;
 mod core;
 mod counters;
-mod effects;
 mod hints;
 mod intake;
 mod lazy;
-mod release;
 mod writer;
 
 pub use self::core::{FusedCore, Turn};
 pub use counters::Counters;
-pub use effects::Effects;
 pub use intake::{Intake, intake};
-pub use release::Releaser;
 
 use crate::conversation::Rules;
+use crate::release::Releaser;
 use crate::world::CacheLimits;
 use bell::ThreadBell;
 use millpond_backplane::link::Link;
@@ -131,7 +128,7 @@ impl Fused {
             jobs,
             done,
             waiting: std::collections::VecDeque::new(),
-            releaser: Releaser::new(routes, link, shared.counters.clone()),
+            releaser: Releaser::new(routes, link),
             shared: shared.clone(),
         };
         let writer = writer.start()?;

@@ -82,7 +82,8 @@ impl Inbox {
             InboxBody::Ahead { .. } => return None,
         };
         let up_to = up_to.min(self.tail.first().saturating_sub(1));
-        (after < up_to).then_some(Missing { after, up_to })
+        let is_missing = after < up_to && !self.tail.recalls(after, up_to);
+        is_missing.then_some(Missing { after, up_to })
     }
 
     /// Takes pointers read for [`Self::missing`], ascending by cursor.

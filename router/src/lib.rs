@@ -8,8 +8,13 @@
 mod cache;
 pub mod conversation;
 pub mod digest;
+mod effects;
 pub mod fused;
 pub mod inbox;
+mod release;
+pub mod two_stage;
 mod world;
 
+pub use effects::Effects;
+pub use release::Releaser;
 pub use world::CacheLimits;

@@ -15,7 +15,8 @@ use crate::cache::Cache;
 use crate::conversation::{self, Conversation, Found, Rules};
 use crate::inbox::{self, Inbox};
 use millpond_backplane::position::Stamp;
-use millpond_backplane::row::{DedupKey, DedupRow, InboxRow, MarksRow, UserRow};
+use millpond_backplane::row::{DedupKey, DedupRow, InboxRow};
+use millpond_backplane::store::{Store, StoreError, Write};
 use millpond_backplane::{Command, ConversationKey, InboxEntry, Message, Position};
 use millpond_wire::UserId;
 use overlay::Overlay;
@@ -44,6 +45,13 @@ pub(crate) struct World {
     conversations: Cache<ConversationKey, Kept<Conversation>>,
     inboxes: Cache<UserId, Kept<Inbox>>,
     overlay: Overlay,
+}
+
+/// The key of a row that is written less often than it changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lagging {
+    Marks(ConversationKey),
+    User(UserId),
 }
 
 /// A state, and whether its lazily written row lags behind it.
@@ -132,34 +140,69 @@ impl World {
         placed
     }
 
-    /// Feeds any other entry to its inbox.
-    pub(crate) fn entry(&mut self, stamp: Stamp, entry: &InboxEntry) -> inbox::Outcome {
+    /// Feeds any other entry to its inbox. Pointers that an earlier entry of the batch has made necessary are read now.
+    pub(crate) fn entry(
+        &mut self,
+        store: &dyn Store,
+        stamp: Stamp,
+        entry: &InboxEntry,
+    ) -> Result<inbox::Outcome, StoreError> {
         let store_epoch = self.store_epoch;
-        self.inbox(entry.user).step(stamp, store_epoch, entry)
+        let inbox = self.inbox(entry.user);
+        if let Some(missing) = inbox.missing(stamp.position, &entry.body) {
+            inbox.recall(&lookup::pointers(store, entry.user, missing)?);
+        }
+        Ok(inbox.step(stamp, store_epoch, entry))
     }
 
-    /// Notes that the marks row lags; true when it did not before.
-    pub(crate) fn soil_marks(&mut self, key: ConversationKey) -> bool {
-        let kept = self.conversations.touch(&key, self.batch).expect(LOADED);
-        !std::mem::replace(&mut kept.dirty, true)
+    /// Whether the rows have seen this command already; its conversation is loaded.
+    pub(crate) fn reflects_command(&self, position: Position, command: &Command) -> bool {
+        let kept = self
+            .conversations
+            .peek(&command.conversation)
+            .expect(LOADED);
+        kept.state.reflects(position, command)
     }
 
-    /// Notes that the user row lags; true when it did not before.
-    pub(crate) fn soil_user(&mut self, user: UserId) -> bool {
-        let kept = self.inboxes.touch(&user, self.batch).expect(LOADED);
-        !std::mem::replace(&mut kept.dirty, true)
+    /// Whether the rows have seen this entry already; its inbox is loaded.
+    pub(crate) fn reflects_entry(&self, position: Position, entry: &InboxEntry) -> bool {
+        let kept = self.inboxes.peek(&entry.user).expect(LOADED);
+        kept.state.reflects(position, &entry.body)
     }
 
-    /// The marks row to be written with this batch, if it lags.
-    pub(crate) fn clean_marks(&mut self, key: ConversationKey) -> Option<MarksRow> {
-        let kept = self.conversations.touch(&key, self.batch)?;
-        std::mem::take(&mut kept.dirty).then(|| kept.state.marks().clone())
+    /// Notes that a row lags from now on; true when it did not before.
+    pub(crate) fn soil(&mut self, key: Lagging) -> bool {
+        let dirty = match key {
+            Lagging::Marks(key) => {
+                &mut self
+                    .conversations
+                    .touch(&key, self.batch)
+                    .expect(LOADED)
+                    .dirty
+            }
+            Lagging::User(user) => &mut self.inboxes.touch(&user, self.batch).expect(LOADED).dirty,
+        };
+        !std::mem::replace(dirty, true)
     }
 
-    /// The user row to be written with this batch, if it lags.
-    pub(crate) fn clean_user(&mut self, user: UserId) -> Option<UserRow> {
-        let kept = self.inboxes.touch(&user, self.batch)?;
-        std::mem::take(&mut kept.dirty).then(|| kept.state.user_row().clone())
+    /// The row to be written with this batch, if it lags.
+    pub(crate) fn clean(&mut self, key: Lagging) -> Option<Write> {
+        match key {
+            Lagging::Marks(conversation) => {
+                let kept = self.conversations.touch(&conversation, self.batch)?;
+                std::mem::take(&mut kept.dirty).then(|| Write::Marks {
+                    conversation,
+                    row: kept.state.marks().clone(),
+                })
+            }
+            Lagging::User(user) => {
+                let kept = self.inboxes.touch(&user, self.batch)?;
+                std::mem::take(&mut kept.dirty).then(|| Write::User {
+                    user,
+                    row: kept.state.user_row().clone(),
+                })
+            }
+        }
     }
 
     /// States in memory: conversations and inboxes.

@@ -49,11 +49,15 @@ pub(super) fn start(
     thread.spawn(move || {
         while let Ok(Job { number, batch }) = lane.jobs.recv() {
             let result = commit(&*store, batch, &counters);
+            let failed = result.is_err();
             let done = Done { number, result };
             lane.done
                 .push(done)
                 .expect("there is room for every batch in flight");
             lane.done.flush();
+            if failed {
+                return;
+            }
         }
     })
 }

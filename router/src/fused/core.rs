@@ -6,12 +6,12 @@
 
 use super::Config;
 use super::counters::Counters;
-use super::effects::{Delivery, Effects, Places};
 use super::hints::{Hints, Offered};
-use super::lazy::{Lazy, LazyKey};
+use super::lazy::Lazy;
 use crate::conversation::{self, MarkHint, admit, members};
+use crate::effects::{Delivery, Effects, Places};
 use crate::inbox;
-use crate::world::{Rows, Wants, World};
+use crate::world::{Lagging, Rows, Wants, World};
 use millpond_backplane::position::Stamp;
 use millpond_backplane::row::{HistoryRow, PartitionRow, Stage};
 use millpond_backplane::store::{Answer, Batch, Read, Store, StoreError, Write};
@@ -89,13 +89,15 @@ impl FusedCore {
         self.counters.clone()
     }
 
-    /// Runs the records, in order, and whatever is due at `now_ms`. After an error this core is of no use any more.
+    /// Runs the records, in order, and whatever is due at `now_ms`; they are taken away. After an error they are still
+    /// there, and this core is of no use any more.
     pub fn run(&mut self, entries: &mut Vec<Entry>, now_ms: u64) -> Result<Turn, StoreError> {
         let mut turn = self.begin(now_ms);
         self.load(entries)?;
-        for entry in entries.drain(..) {
-            self.take(entry, &mut turn);
+        for entry in entries.iter() {
+            self.take(entry, &mut turn)?;
         }
+        entries.clear();
         self.run_inner(&mut turn)?;
         self.hints.due(self.at.time_ms, &mut turn.effects.hints);
         self.write_lazy(self.at.time_ms, &mut turn);
@@ -177,13 +179,14 @@ impl FusedCore {
         self.world.look_up(&*self.store, &mut self.rows)
     }
 
-    fn take(&mut self, entry: Entry, turn: &mut Turn) {
+    fn take(&mut self, entry: &Entry, turn: &mut Turn) -> Result<(), StoreError> {
         self.at.position.index += 1;
         self.counters.entries.add(1);
         match entry {
-            Entry::Command(command) => self.command(&command, turn),
-            Entry::Inbox(entry) => self.entry(&entry, turn),
+            Entry::Command(command) => self.command(command, turn),
+            Entry::Inbox(entry) => self.entry(entry, turn)?,
         }
+        Ok(())
     }
 
     fn command(&mut self, command: &Command, turn: &mut Turn) {
@@ -253,9 +256,9 @@ impl FusedCore {
     }
 
     fn marked(&mut self, hint: MarkHint, turn: &mut Turn) {
-        if self.world.soil_marks(hint.conversation) {
+        if self.world.soil(Lagging::Marks(hint.conversation)) {
             self.lazy
-                .push(self.at.time_ms, LazyKey::Marks(hint.conversation));
+                .push(self.at.time_ms, Lagging::Marks(hint.conversation));
         }
         match self.hints.offer(self.at.time_ms, hint) {
             Offered::Now => turn.effects.hints.push(hint),
@@ -264,29 +267,30 @@ impl FusedCore {
         }
     }
 
-    fn entry(&mut self, entry: &InboxEntry, turn: &mut Turn) {
+    fn entry(&mut self, entry: &InboxEntry, turn: &mut Turn) -> Result<(), StoreError> {
         if matches!(entry.body, InboxBody::Message { .. }) {
             // Only the conversation machine emits messages; a shard that sends one is wrong, but not fatal.
             self.counters.entries_dropped.add(1);
-            return;
+            return Ok(());
         }
-        match self.world.entry(self.at, entry) {
+        match self.world.entry(&*self.store, self.at, entry)? {
             inbox::Outcome::Acked { delivered } => {
                 self.inner.extend(delivered);
-                if self.world.soil_user(entry.user) {
-                    self.lazy.push(self.at.time_ms, LazyKey::User(entry.user));
+                if self.world.soil(Lagging::User(entry.user)) {
+                    self.lazy.push(self.at.time_ms, Lagging::User(entry.user));
                 }
             }
             inbox::Outcome::Reset => self.reset(entry.user, turn),
             inbox::Outcome::Unchanged => {}
             inbox::Outcome::Placed { .. } => unreachable!("only messages are placed"),
         }
+        Ok(())
     }
 
     /// A new epoch is written at once: the devices are sent away to come back with it.
     fn reset(&mut self, user: UserId, turn: &mut Turn) {
-        self.world.soil_user(user);
-        self.write(LazyKey::User(user), turn);
+        self.world.soil(Lagging::User(user));
+        self.write(Lagging::User(user), turn);
         turn.effects.resets.push(user);
     }
 
@@ -306,24 +310,14 @@ impl FusedCore {
     }
 
     fn write_lazy(&mut self, until_ms: u64, turn: &mut Turn) {
-        let due: Vec<LazyKey> = self.lazy.due(until_ms).collect();
+        let due: Vec<Lagging> = self.lazy.due(until_ms).collect();
         for key in due {
             self.write(key, turn);
         }
     }
 
-    fn write(&mut self, key: LazyKey, turn: &mut Turn) {
-        let write = match key {
-            LazyKey::Marks(conversation) => self
-                .world
-                .clean_marks(conversation)
-                .map(|row| Write::Marks { conversation, row }),
-            LazyKey::User(user) => self
-                .world
-                .clean_user(user)
-                .map(|row| Write::User { user, row }),
-        };
-        if let Some(write) = write {
+    fn write(&mut self, key: Lagging, turn: &mut Turn) {
+        if let Some(write) = self.world.clean(key) {
             self.counters.lazy_rows.add(1);
             turn.batch.writes.push(write);
         }

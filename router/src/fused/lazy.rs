@@ -4,16 +4,8 @@
 //! `lazy_ms` of marks and device cursors may be lost. Neither is acknowledged to anybody; a device repeats its cursor
 //! with the next HELLO, and marks are cumulative, so the next one makes good for the lost one.
 
-use millpond_backplane::ConversationKey;
-use millpond_wire::UserId;
+use crate::world::Lagging;
 use std::collections::VecDeque;
-
-/// The key of a lazily written row.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum LazyKey {
-    Marks(ConversationKey),
-    User(UserId),
-}
 
 /// Rows written early or late with one batch, so that they never make one batch much slower than another.
 const PER_BATCH_MAX: usize = 2048;
@@ -23,7 +15,7 @@ pub(super) struct Lazy {
     delay_ms: u64,
     dirty_max: usize,
     /// By due time, since every row gets the same delay.
-    queue: VecDeque<(u64, LazyKey)>,
+    queue: VecDeque<(u64, Lagging)>,
 }
 
 impl Lazy {
@@ -36,12 +28,12 @@ impl Lazy {
     }
 
     /// A row that was up to date lags from now on.
-    pub(super) fn push(&mut self, now_ms: u64, key: LazyKey) {
+    pub(super) fn push(&mut self, now_ms: u64, key: Lagging) {
         self.queue.push_back((now_ms + self.delay_ms, key));
     }
 
     /// The rows to write with the batch at `now_ms`, bounded per batch.
-    pub(super) fn due(&mut self, now_ms: u64) -> impl Iterator<Item = LazyKey> {
+    pub(super) fn due(&mut self, now_ms: u64) -> impl Iterator<Item = Lagging> {
         let overdue = self.queue.partition_point(|(due, _)| *due <= now_ms);
         let excess = self.queue.len().saturating_sub(self.dirty_max);
         let count = overdue.max(excess).min(PER_BATCH_MAX);

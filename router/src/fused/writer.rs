@@ -3,9 +3,9 @@
 use super::Shared;
 use super::commit::{Done, Job};
 use super::core::{FusedCore, Turn};
-use super::effects::Effects;
 use super::intake::Intake;
-use super::release::Releaser;
+use crate::effects::Effects;
+use crate::release::Releaser;
 use millpond_backplane::mesh::Receiver;
 use millpond_backplane::store::Batch;
 use millpond_backplane::{CommandBody, Entry};
@@ -104,11 +104,10 @@ impl Writer {
     }
 
     fn turn(&mut self, entries: &mut Vec<Entry>) -> Result<(), String> {
-        let sends = Unanswered::of(entries);
         match self.core.run(entries, (self.clock)()) {
             Ok(turn) => self.hand_on(turn),
             Err(error) => {
-                self.releaser.release(&sends.0);
+                self.refuse(&unanswered(entries));
                 Err(error.to_string())
             }
         }
@@ -128,9 +127,11 @@ impl Writer {
         });
         if has_rows {
             let job = Job { number, batch };
-            self.jobs
-                .send(job)
-                .map_err(|_| String::from("the committer has died"))?;
+            if self.jobs.send(job).is_err() {
+                // It ends with the first failure, which says more than its end does.
+                self.collect()?;
+                return Err("the committer has died".into());
+            }
         }
         self.release_rowless();
         Ok(())
@@ -145,7 +146,7 @@ impl Writer {
                 .pop_front()
                 .expect("what is committed was waiting");
             assert_eq!(first.number, number, "batches are committed in order");
-            self.release(first, Some(batch));
+            self.release(&first, Some(batch));
             self.release_rowless();
         }
         Ok(())
@@ -158,13 +159,14 @@ impl Writer {
             .is_some_and(|waiting| !waiting.has_rows)
         {
             let first = self.waiting.pop_front().expect("there is a front");
-            self.release(first, None);
+            self.release(&first, None);
         }
     }
 
-    fn release(&mut self, waiting: Waiting, emptied: Option<Batch>) {
+    fn release(&mut self, waiting: &Waiting, emptied: Option<Batch>) {
         self.core.committed(waiting.number, emptied);
-        self.releaser.release(&waiting.effects);
+        let deliveries = self.releaser.release(&waiting.effects);
+        self.shared.counters.deliveries.add(deliveries);
     }
 
     fn sleep(&self) {
@@ -201,15 +203,13 @@ impl Writer {
     /// After a failure: whoever waits or comes is told that the server is unavailable, until it is told to stop.
     fn refuse_everything(&mut self) {
         for waiting in std::mem::take(&mut self.waiting) {
-            let failed = waiting.effects.failed();
-            self.refuse(failed);
+            self.refuse(&waiting.effects.failed());
         }
         let mut entries = Vec::new();
         loop {
             self.take(&mut entries);
             if !entries.is_empty() {
-                let unanswered = Unanswered::of(&entries);
-                self.refuse(unanswered.effects());
+                self.refuse(&unanswered(&entries));
                 entries.clear();
             } else if self.shared.stopping.load(Ordering::SeqCst) {
                 return;
@@ -221,35 +221,27 @@ impl Writer {
         }
     }
 
-    fn refuse(&mut self, effects: Effects) {
+    fn refuse(&mut self, effects: &Effects) {
         for _ in 0..effects.answers.len() {
             self.shared.counters.refused(Code::UNAVAILABLE);
         }
-        self.releaser.release(&effects);
+        self.releaser.release(effects);
     }
 }
 
-/// The SENDs of a batch, should it come to nothing.
-struct Unanswered(Effects);
-
-impl Unanswered {
-    fn of(entries: &[Entry]) -> Self {
-        let mut effects = Effects::default();
-        for entry in entries {
-            if let Entry::Command(command) = entry
-                && let CommandBody::Send {
-                    from,
-                    client_msg_id,
-                    ..
-                } = &command.body
-            {
-                effects.refuse(*from, *client_msg_id, Code::UNAVAILABLE);
-            }
+/// What the SENDs of a batch that came to nothing are told.
+fn unanswered(entries: &[Entry]) -> Effects {
+    let mut effects = Effects::default();
+    for entry in entries {
+        if let Entry::Command(command) = entry
+            && let CommandBody::Send {
+                from,
+                client_msg_id,
+                ..
+            } = &command.body
+        {
+            effects.refuse(*from, *client_msg_id, Code::UNAVAILABLE);
         }
-        Self(effects)
     }
-
-    fn effects(self) -> Effects {
-        self.0
-    }
+    effects
 }

@@ -44,6 +44,12 @@ impl Tail {
         self.recalled.extend(older.copied());
     }
 
+    /// Whether all of these older pointers were recalled already.
+    pub(super) fn recalls(&self, after: u64, up_to: u64) -> bool {
+        let range = (Bound::Excluded(after), Bound::Included(up_to));
+        self.recalled.range(range).count() as u64 == up_to - after
+    }
+
     /// Pointers with `after < cursor <= up_to`, as far as they are here.
     pub(super) fn between(&self, after: u64, up_to: u64) -> impl Iterator<Item = (u64, &InboxRow)> {
         let up_to = up_to.max(after);

@@ -7,7 +7,7 @@ use super::World;
 use super::load::Answers;
 use crate::conversation::{Lookups, admit};
 use crate::inbox::Missing;
-use millpond_backplane::row::{DedupKey, DedupRow};
+use millpond_backplane::row::{DedupKey, DedupRow, InboxRow};
 use millpond_backplane::store::{Read, Store, StoreError};
 use millpond_backplane::{Command, ConversationKey, InboxEntry, Position};
 use millpond_wire::UserId;
@@ -44,6 +44,9 @@ impl Rows {
 
     pub(crate) fn entry(&mut self, world: &World, position: Position, entry: &InboxEntry) {
         let kept = world.inboxes.peek(&entry.user).expect(super::LOADED);
+        if kept.state.reflects(position, &entry.body) {
+            return;
+        }
         let missing = kept.state.missing(position, &entry.body);
         self.pointers
             .extend(missing.map(|missing| (entry.user, missing)));
@@ -63,15 +66,26 @@ impl Rows {
             conversation: *conversation,
             seq: *seq,
         });
-        let inbox = self
-            .pointers
-            .iter()
-            .map(|(user, missing)| Read::InboxAfter {
-                user: *user,
-                after: missing.after,
-                rows: usize::try_from(missing.up_to - missing.after).expect("pages are small"),
-            });
+        let pointers = self.pointers.iter();
+        let inbox = pointers.map(|(user, missing)| pointers_read(*user, *missing));
         dedup.chain(history).chain(inbox).collect()
+    }
+}
+
+/// The pointers of one inbox.
+pub(super) fn pointers(
+    store: &dyn Store,
+    user: UserId,
+    missing: Missing,
+) -> Result<Vec<(u64, InboxRow)>, StoreError> {
+    Answers::of(store, &[pointers_read(user, missing)])?.inbox()
+}
+
+fn pointers_read(user: UserId, missing: Missing) -> Read {
+    Read::InboxAfter {
+        user,
+        after: missing.after,
+        rows: usize::try_from(missing.up_to - missing.after).expect("pages are small"),
     }
 }
 

@@ -6,7 +6,8 @@ use millpond_backplane::link::{Downlink, DownlinkBody};
 use millpond_backplane::memory::{Atomicity, MemoryRoutes, MemoryStore, RecordingLink};
 use millpond_backplane::routes::{Route, Routes};
 use millpond_backplane::store::{Answer, Durability, Read, Store, Write};
-use millpond_router::fused::{Config, FusedCore, Releaser, Turn};
+use millpond_router::Releaser;
+use millpond_router::fused::{Config, FusedCore, Turn};
 use millpond_wire::{AckStatus, Code, Kind, MarkKind, Records};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ impl House {
         routes.renew(address(1, 1).gateway, 1);
         let link = RecordingLink::default();
         let core = FusedCore::open(Config::default(), store.clone()).unwrap();
-        let releaser = Releaser::new(routes.clone(), Box::new(link.clone()), core.counters());
+        let releaser = Releaser::new(routes.clone(), Box::new(link.clone()));
         Self {
             store,
             routes,

@@ -2,4 +2,6 @@
 
 mod fused;
 mod people;
+mod properties;
+mod stages;
 mod threads;

@@ -8,35 +8,35 @@ use millpond_wire::{Ack, Code, UserId};
 /// The effects of one batch, in the order in which its records stood.
 #[derive(Debug, Default)]
 pub struct Effects {
-    pub(super) answers: Vec<Answer>,
-    pub(super) deliveries: Vec<Delivery>,
-    pub(super) hints: Vec<MarkHint>,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) hints: Vec<MarkHint>,
     /// Users whose inbox has a new epoch: their devices must come back with a fresh session.
-    pub(super) resets: Vec<UserId>,
+    pub(crate) resets: Vec<UserId>,
 }
 
 /// The answer to one SEND.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
-    pub(super) to: Address,
-    pub(super) result: Result<Ack, Refusal>,
+pub(crate) struct Answer {
+    pub(crate) to: Address,
+    pub(crate) result: Result<Ack, Refusal>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
-    pub(super) client_msg_id: u64,
-    pub(super) code: Code,
+pub(crate) struct Refusal {
+    pub(crate) client_msg_id: u64,
+    pub(crate) code: Code,
 }
 
 /// A message and its place in the inboxes of its members, by user id.
 #[derive(Debug)]
-pub(super) struct Delivery {
-    pub(super) message: Message,
-    pub(super) places: Places,
+pub(crate) struct Delivery {
+    pub(crate) message: Message,
+    pub(crate) places: Places,
 }
 
 /// A direct conversation has one or two members.
-pub(super) type Places = [Option<(UserId, u64)>; 2];
+pub(crate) type Places = [Option<(UserId, u64)>; 2];
 
 /// For how long a client waits before it repeats a SEND that the server cannot take just now.
 const UNAVAILABLE_RETRY_MS: u64 = 1000;
@@ -50,12 +50,12 @@ impl Effects {
             && self.resets.is_empty()
     }
 
-    pub(super) fn ack(&mut self, to: Address, ack: Ack) {
+    pub(crate) fn ack(&mut self, to: Address, ack: Ack) {
         let result = Ok(ack);
         self.answers.push(Answer { to, result });
     }
 
-    pub(super) fn refuse(&mut self, to: Address, client_msg_id: u64, code: Code) {
+    pub(crate) fn refuse(&mut self, to: Address, client_msg_id: u64, code: Code) {
         let refusal = Refusal {
             client_msg_id,
             code,
@@ -64,8 +64,19 @@ impl Effects {
         self.answers.push(Answer { to, result });
     }
 
+    /// Only the newest mark of its kind is worth telling.
+    pub(crate) fn hint(&mut self, hint: MarkHint) {
+        let is_older = |old: &MarkHint| {
+            (old.conversation, old.author, old.kind) == (hint.conversation, hint.author, hint.kind)
+        };
+        match self.hints.last_mut() {
+            Some(last) if is_older(last) => *last = hint,
+            _ => self.hints.push(hint),
+        }
+    }
+
     /// What is left when the batch did not become durable: every SEND is unavailable, nothing else happens.
-    pub(super) fn failed(self) -> Self {
+    pub(crate) fn failed(self) -> Self {
         let mut failed = Self::default();
         for answer in self.answers {
             let id = answer.client_msg_id();
@@ -83,7 +94,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn downlink(&self) -> Downlink {
+    pub(crate) fn downlink(&self) -> Downlink {
         let body = match self.result {
             Ok(ack) => DownlinkBody::Ack(ack),
             Err(Refusal {

@@ -1,8 +1,7 @@
 //! Lets the effects of a durable batch leave: answers first, then deliveries in order of cursors, then marks.
 
-use super::counters::Counters;
-use super::effects::{Delivery, Effects};
 use crate::conversation::{MarkHint, members};
+use crate::effects::{Delivery, Effects};
 use millpond_backplane::Message;
 use millpond_backplane::link::{Downlink, DownlinkBody, Link};
 use millpond_backplane::routes::{Route, Routes};
@@ -14,18 +13,16 @@ use std::sync::Arc;
 pub struct Releaser {
     routes: Arc<dyn Routes>,
     link: Box<dyn Link>,
-    counters: Arc<Counters>,
     users: Vec<UserId>,
     found: Vec<Route>,
     bytes: Vec<u8>,
 }
 
 impl Releaser {
-    pub fn new(routes: Arc<dyn Routes>, link: Box<dyn Link>, counters: Arc<Counters>) -> Self {
+    pub fn new(routes: Arc<dyn Routes>, link: Box<dyn Link>) -> Self {
         Self {
             routes,
             link,
-            counters,
             users: Vec::new(),
             found: Vec::new(),
             bytes: Vec::new(),
@@ -33,17 +30,20 @@ impl Releaser {
     }
 
     /// Sends everything of a batch that is durable, with one lookup of routes and one flush.
-    pub fn release(&mut self, effects: &Effects) {
+    /// Returns how many deliveries were handed to connections.
+    pub fn release(&mut self, effects: &Effects) -> u64 {
         if effects.is_empty() {
-            return;
+            return 0;
         }
         self.find_routes(effects);
         for answer in &effects.answers {
             self.link.send(answer.downlink());
         }
-        for delivery in &effects.deliveries {
-            self.deliver(delivery);
-        }
+        let deliveries = effects
+            .deliveries
+            .iter()
+            .map(|delivery| self.deliver(delivery))
+            .sum();
         for hint in &effects.hints {
             self.tell(*hint);
         }
@@ -51,6 +51,7 @@ impl Releaser {
             self.kick(*user);
         }
         self.link.flush();
+        deliveries
     }
 
     fn find_routes(&mut self, effects: &Effects) {
@@ -74,13 +75,14 @@ impl Releaser {
         assert!(in_order, "routes come in the order of the users");
     }
 
-    fn deliver(&mut self, delivery: &Delivery) {
+    fn deliver(&mut self, delivery: &Delivery) -> u64 {
+        let mut count = 0;
         for (user, cursor) in delivery.places.iter().flatten() {
             let mut shared = Shared::default();
             for route in routes_of(&self.found, *user) {
                 let view = View::of(&delivery.message, route);
                 let record = shared.record(view, &delivery.message, *user, &mut self.bytes);
-                self.counters.deliveries.add(1);
+                count += 1;
                 self.link.send(Downlink {
                     to: route.address,
                     body: DownlinkBody::Deliver {
@@ -90,6 +92,7 @@ impl Releaser {
                 });
             }
         }
+        count
     }
 
     /// The others learn of every mark, the author's own devices of what was read.
