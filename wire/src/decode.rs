@@ -58,6 +58,8 @@ pub enum Reason {
     Contradiction,
     /// The cursors of the records run past 2^64.
     CursorOverflow,
+    /// A record with cursor 0, which means "nothing yet".
+    CursorZero,
 }
 
 impl Malformed {
@@ -80,7 +82,8 @@ impl Malformed {
             | Reason::ExtensionsEmpty
             | Reason::ExtensionOrder { .. }
             | Reason::Contradiction
-            | Reason::CursorOverflow => Code::MALFORMED,
+            | Reason::CursorOverflow
+            | Reason::CursorZero => Code::MALFORMED,
         }
     }
 }
@@ -114,6 +117,7 @@ impl fmt::Display for Reason {
             Self::ExtensionOrder { id } => write!(f, "extension {id} out of ascending order"),
             Self::Contradiction => write!(f, "fields that exclude each other"),
             Self::CursorOverflow => write!(f, "cursors beyond 64 bits"),
+            Self::CursorZero => write!(f, "a record with cursor 0"),
         }
     }
 }

@@ -79,10 +79,11 @@ fn tail_bytes(frame: &Frame<'_>) -> usize {
 /// part, so that the records can be shared between recipients.
 ///
 /// # Panics
-/// When there are no records, or more than [`BODY_BYTES_MAX`] can hold.
+/// When there are no records, when the first cursor is 0, or with more records than [`BODY_BYTES_MAX`] holds.
 pub fn encode_deliver_head(mode: Mode, first_cursor: u64, records_bytes: usize, out: &mut Vec<u8>) {
     let body_bytes = 1 + varint_bytes(first_cursor) + records_bytes;
     assert!(records_bytes > 0, "a DELIVER has at least one record");
+    assert!(first_cursor > 0, "cursors begin at 1");
     assert!(body_bytes <= BODY_BYTES_MAX, "a body of {body_bytes} bytes");
     out.push(Tag::Deliver.byte());
     put_varint(body_bytes as u64, out);

@@ -175,7 +175,7 @@ impl Frame<'_> {
     }
 
     /// Who may send this frame. A mark that names a user makes a RECEIPT the server's. A receiver answers a frame of
-    /// the wrong direction with 7002.
+    /// the wrong direction with 7002, a RECEIPT of the wrong kind with 7001.
     pub fn direction(&self) -> Direction {
         match (self.tag(), self) {
             (_, Self::Receipt(receipt)) => match receipt.marks.iter().next() {

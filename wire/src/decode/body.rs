@@ -204,6 +204,9 @@ fn deliver<'a>(r: &mut Reader<'a>) -> Result<Deliver<'a>, Malformed> {
     };
     let cursor_at = *r;
     let first_cursor = r.varint()?;
+    if first_cursor == 0 {
+        return cursor_at.fault(Reason::CursorZero);
+    }
     let records_at = *r;
     let (records, count) = Records::read(r)?;
     if count == 0 {

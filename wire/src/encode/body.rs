@@ -147,6 +147,7 @@ fn deliver(deliver: &Deliver<'_>, out: &mut Vec<u8>) {
         !deliver.records.is_empty(),
         "a DELIVER has at least one record"
     );
+    assert!(deliver.first_cursor > 0, "cursors begin at 1");
     put_flags([deliver.mode == Mode::Sync], out);
     put_varint(deliver.first_cursor, out);
     out.extend_from_slice(deliver.records.as_bytes());

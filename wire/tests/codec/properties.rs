@@ -141,7 +141,7 @@ fn frames<'a>(material: &'a Material, records: &'a [u8]) -> Vec<Frame<'a>> {
     } else {
         Mode::Sync
     };
-    let first_cursor = material.numbers[0] >> 1;
+    let first_cursor = (material.numbers[0] >> 1) | 1;
     let mut frames = [connection(material), requests(material)].concat();
     frames.push(Frame::HistoryPage(HistoryPage {
         end: material.bits[0],
@@ -338,7 +338,7 @@ proptest! {
         record in record(), count in 1..40usize, first_cursor in number(), live in any::<bool>(),
     ) {
         let mode = if live { Mode::Live } else { Mode::Sync };
-        let first_cursor = first_cursor >> 1;
+        let first_cursor = (first_cursor >> 1) | 1;
         let mut records = Vec::new();
         (0..count).for_each(|_| encode_record(&record.record(), &mut records));
         let mut bytes = Vec::new();
