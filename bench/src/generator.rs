@@ -3,6 +3,7 @@
 
 use crate::clock::{Clock, SECOND_NS, nanoseconds};
 use crate::cpu::{own_cpu_ns, process_cpu_ns};
+use crate::files::allow_sockets;
 use crate::latency::Latency;
 use crate::outbox::Outboxes;
 use crate::program::Stop;
@@ -108,10 +109,12 @@ impl Driven {
 
 /// A ring for `connections` sockets of a generator.
 pub(crate) fn open_ring(connections: u32) -> anyhow::Result<Uring> {
+    let slots = connections + 16;
+    allow_sockets(slots)?;
     let setup = Setup {
         entries: 4096,
         completions: 32_768,
-        slots: connections + 16,
+        slots,
         buffers: BufferPlan {
             count: 4096,
             bytes: 4096,
@@ -226,19 +229,23 @@ impl Drive<'_> {
                 return watch.finish(now_ns, scenario.answered());
             }
             let next_ns = schedule.as_ref().and_then(Schedule::peek_ns);
-            let sleep = sleep(now_ns, next_ns, window);
-            sockets.turn(sleep, scenario)?;
+            let wait = sleep(self.clock.now_ns(), next_ns, window);
+            sockets.turn(wait, scenario)?;
         }
     }
 }
 
-/// Until the next message or the next observation, but never long.
+/// Until the next message or the next observation, but never long; not at all when a message is due already.
 fn sleep(now_ns: u64, next_ns: Option<u64>, window: Window) -> Wait {
-    let edges = [Some(window.from_ns), Some(window.until_ns), next_ns];
-    let edges = edges.into_iter().flatten();
-    let next_ns = edges.filter(|&edge| edge > now_ns).min();
-    let left = next_ns.map_or(TURN_MAX, |next| Duration::from_nanos(next - now_ns));
-    Wait::Until(left.min(TURN_MAX))
+    let edges = [window.from_ns, window.until_ns];
+    let edges = edges.into_iter().filter(|&edge_ns| edge_ns > now_ns);
+    let Some(until_ns) = edges.chain(next_ns).min() else {
+        return Wait::Until(TURN_MAX);
+    };
+    match until_ns.saturating_sub(now_ns) {
+        0 => Wait::Not,
+        left_ns => Wait::Until(Duration::from_nanos(left_ns).min(TURN_MAX)),
+    }
 }
 
 /// Reads clocks and counters at the edges of the window and at every second.

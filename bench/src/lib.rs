@@ -8,6 +8,7 @@ pub mod args;
 mod clock;
 mod cpu;
 pub mod echo;
+mod files;
 mod generator;
 mod latency;
 mod machine;

@@ -18,13 +18,21 @@ impl Machine {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
         Self {
             cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            cores: cores(),
             memory_kib: field("/proc/meminfo", "MemTotal")
                 .and_then(|text| text.trim_end_matches(" kB").parse().ok())
                 .unwrap_or(0),
             kernel: kernel.map_or_else(|_| unknown(), |text| text.trim().to_owned()),
         }
     }
+}
+
+/// All cores, whichever this process is bound to.
+fn cores() -> usize {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    text.lines()
+        .filter(|line| line.starts_with("processor"))
+        .count()
 }
 
 /// The value of the first line `name : value`.

@@ -43,6 +43,7 @@ impl Bound {
     }
 
     pub(crate) fn serve(self) -> anyhow::Result<()> {
+        crate::files::allow_sockets(SETUP.slots)?;
         let ring = Uring::open(&SETUP).context("opening the echo server's ring")?;
         let mut server = Server::new(ring, self.listener, self.faults)?;
         loop {

@@ -12,12 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub(crate) trait Talk {
     /// `bytes` have arrived on `at` and were not yet consumed. Returns how many are consumed; the rest comes again with
     /// more behind it.
-    fn received(
-        &mut self,
-        at: usize,
-        bytes: &[u8],
-        outboxes: &mut Outboxes,
-    ) -> anyhow::Result<usize>;
+    fn received(&mut self, at: usize, bytes: &[u8], outboxes: &mut Outboxes) -> usize;
 
     /// The connection is gone; nothing more comes from it.
     fn closed(&mut self, at: usize, why: Closed);
@@ -248,11 +243,11 @@ fn hand_over(
     outboxes: &mut Outboxes,
 ) -> anyhow::Result<()> {
     if partial.is_empty() {
-        let taken = talk.received(at, bytes, outboxes)?;
+        let taken = talk.received(at, bytes, outboxes);
         partial.extend_from_slice(&bytes[taken..]);
     } else {
         partial.extend_from_slice(bytes);
-        let taken = talk.received(at, partial, outboxes)?;
+        let taken = talk.received(at, partial, outboxes);
         partial.drain(..taken);
     }
     anyhow::ensure!(

@@ -207,14 +207,14 @@ fn word(payload: &[u8], at: usize) -> u64 {
 }
 
 impl Talk for EchoClient<'_> {
-    fn received(
-        &mut self,
-        at: usize,
-        bytes: &[u8],
-        outboxes: &mut Outboxes,
-    ) -> anyhow::Result<usize> {
+    fn received(&mut self, at: usize, bytes: &[u8], outboxes: &mut Outboxes) -> usize {
         let now_ns = self.clock.now_ns();
-        frames(bytes, |frame| self.take(at, &frame, now_ns, outboxes))
+        let taken = frames(bytes, |frame| self.take(at, &frame, now_ns, outboxes));
+        taken.unwrap_or_else(|error| {
+            self.fault
+                .get_or_insert_with(|| format!("connection {at}: {error:#}"));
+            bytes.len()
+        })
     }
 
     fn closed(&mut self, at: usize, why: Closed) {
