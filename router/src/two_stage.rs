@@ -355,8 +355,7 @@ impl Half {
     ) -> Result<(), StoreError> {
         match (self, entry) {
             (Self::Conversations, Entry::Command(command)) => {
-                conversations::take(machines, lane, stamp, command, output);
-                Ok(())
+                conversations::take(machines, lane, stamp, command, output)
             }
             (Self::Inboxes, Entry::Inbox(entry)) => {
                 inboxes::take(machines, lane, stamp, entry, output)

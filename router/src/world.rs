@@ -98,32 +98,37 @@ impl World {
         self.inboxes.shrink(batch, |kept| kept.dirty);
     }
 
-    /// Feeds a command to its conversation. `rows` holds what it looked up.
+    /// Feeds a command to its conversation. `rows` holds what was looked up for the batch; what an earlier command of
+    /// the batch has made necessary is read now.
     pub(crate) fn command(
         &mut self,
+        store: &dyn Store,
         stamp: Stamp,
         command: &Command,
         rows: &Rows,
-    ) -> conversation::Outcome {
-        let kept = self
-            .conversations
-            .touch(&command.conversation, self.batch)
-            .expect(LOADED);
-        let lookups = kept.state.lookups(stamp.position, command);
-        let dedup = |key: DedupKey| self.overlay.find(&key).or_else(|| rows.dedup(&key));
-        let found = Found {
-            id: lookups.id.and_then(dedup),
-            after: lookups.after.and_then(dedup),
-            seq: lookups
-                .seq
-                .and_then(|seq| rows.position(command.conversation, seq)),
+    ) -> Result<conversation::Outcome, StoreError> {
+        let kept = self.conversations.touch(&command.conversation, self.batch);
+        let conversation = &mut kept.expect(LOADED).state;
+        let lookups = conversation.lookups(stamp.position, command);
+        let dedup = |key: Option<DedupKey>| match key.map(|key| (key, self.overlay.find(&key))) {
+            None => Ok(None),
+            Some((_, Some(row))) => Ok(Some(row)),
+            Some((key, None)) => rows.dedup(store, key),
         };
-        let outcome = kept.state.step(&self.rules, stamp, command, &found);
+        let found = Found {
+            id: dedup(lookups.id)?,
+            after: dedup(lookups.after)?,
+            seq: match lookups.seq {
+                None => None,
+                Some(seq) => rows.position(store, command.conversation, seq)?,
+            },
+        };
+        let outcome = conversation.step(&self.rules, stamp, command, &found);
         if let conversation::Outcome::Sequenced { message, hash } = &outcome {
-            self.overlay
-                .insert(self.batch, dedup_key(message), dedup_row(message, *hash));
+            let row = dedup_row(message, *hash);
+            self.overlay.insert(self.batch, dedup_key(message), row);
         }
-        outcome
+        Ok(outcome)
     }
 
     /// Puts a message into an inbox.

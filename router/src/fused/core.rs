@@ -183,15 +183,17 @@ impl FusedCore {
         self.at.position.index += 1;
         self.counters.entries.add(1);
         match entry {
-            Entry::Command(command) => self.command(command, turn),
+            Entry::Command(command) => self.command(command, turn)?,
             Entry::Inbox(entry) => self.entry(entry, turn)?,
         }
         Ok(())
     }
 
-    fn command(&mut self, command: &Command, turn: &mut Turn) {
+    fn command(&mut self, command: &Command, turn: &mut Turn) -> Result<(), StoreError> {
         let outcome = match admit(command) {
-            Ok(()) => self.world.command(self.at, command, &self.rows),
+            Ok(()) => self
+                .world
+                .command(&*self.store, self.at, command, &self.rows)?,
             Err(code) => conversation::Outcome::Refused(code),
         };
         match (&command.body, outcome) {
@@ -208,6 +210,7 @@ impl FusedCore {
             (_, conversation::Outcome::Marked(hint)) => self.marked(hint, turn),
             (CommandBody::Delivered { .. } | CommandBody::Read { .. }, _) => {}
         }
+        Ok(())
     }
 
     fn sent(&mut self, to: Address, id: u64, outcome: conversation::Outcome, turn: &mut Turn) {
@@ -302,7 +305,7 @@ impl FusedCore {
         self.world.load(&*self.store, &mut self.wants)?;
         for command in &commands {
             self.at.position.index += 1;
-            self.command(command, turn);
+            self.command(command, turn)?;
         }
         self.inner = commands;
         self.inner.clear();

@@ -5,7 +5,7 @@ use crate::conversation::{Outcome, ack, admit, members};
 use crate::world::{Lagging, World};
 use millpond_backplane::position::Stamp;
 use millpond_backplane::row::HistoryRow;
-use millpond_backplane::store::Write;
+use millpond_backplane::store::{StoreError, Write};
 use millpond_backplane::{Command, CommandBody, Entry, InboxBody, InboxEntry, Message, Source};
 use millpond_wire::UserId;
 
@@ -15,22 +15,30 @@ pub(super) fn take(
     stamp: Stamp,
     command: &Command,
     output: &mut Output,
-) {
-    if let Some(outcome) = step(machines, stamp, command) {
+) -> Result<(), StoreError> {
+    if let Some(outcome) = step(machines, stamp, command)? {
         apply(machines.world, lane, stamp, command, outcome, output);
     }
+    Ok(())
 }
 
 /// `None` when the rows have seen this command: all it led to is durable.
-fn step(machines: &mut Machines<'_>, stamp: Stamp, command: &Command) -> Option<Outcome> {
+fn step(
+    machines: &mut Machines<'_>,
+    stamp: Stamp,
+    command: &Command,
+) -> Result<Option<Outcome>, StoreError> {
     if let Err(code) = admit(command) {
-        return Some(Outcome::Refused(code));
+        return Ok(Some(Outcome::Refused(code)));
     }
     if machines.world.reflects_command(stamp.position, command) {
         machines.counters.repeated.add(1);
-        return None;
+        return Ok(None);
     }
-    Some(machines.world.command(stamp, command, machines.rows))
+    let Machines {
+        world, rows, store, ..
+    } = machines;
+    world.command(*store, stamp, command, rows).map(Some)
 }
 
 fn apply(

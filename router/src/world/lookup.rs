@@ -1,7 +1,8 @@
 //! Fetches the rows that machines ask for beyond their states: one read for a whole batch of records.
 //!
-//! What a record asks for is judged in the state before the batch. Ids that get rows within the batch are answered
-//! from the overlay; pointers that come within the batch are in the inbox's own tail.
+//! What a record asks for is judged in the state before the batch, which is nearly always what it asks for when its
+//! turn comes. What an earlier record of the batch has changed about that is read then, one by one: how records were
+//! cut into batches must not decide anything.
 
 use super::World;
 use super::load::Answers;
@@ -19,8 +20,8 @@ pub(crate) struct Rows {
     dedup_keys: Vec<DedupKey>,
     seqs: Vec<(ConversationKey, u64)>,
     pointers: Vec<(UserId, Missing)>,
-    dedup: FxHashMap<DedupKey, DedupRow>,
-    positions: FxHashMap<(ConversationKey, u64), Position>,
+    dedup: FxHashMap<DedupKey, Option<DedupRow>>,
+    positions: FxHashMap<(ConversationKey, u64), Option<Position>>,
 }
 
 impl Rows {
@@ -52,12 +53,29 @@ impl Rows {
             .extend(missing.map(|missing| (entry.user, missing)));
     }
 
-    pub(super) fn dedup(&self, key: &DedupKey) -> Option<DedupRow> {
-        self.dedup.get(key).copied()
+    pub(super) fn dedup(
+        &self,
+        store: &dyn Store,
+        key: DedupKey,
+    ) -> Result<Option<DedupRow>, StoreError> {
+        if let Some(row) = self.dedup.get(&key) {
+            return Ok(*row);
+        }
+        Answers::of(store, &[Read::Dedup(key)])?.dedup()
     }
 
-    pub(super) fn position(&self, key: ConversationKey, seq: u64) -> Option<Position> {
-        self.positions.get(&(key, seq)).copied()
+    pub(super) fn position(
+        &self,
+        store: &dyn Store,
+        conversation: ConversationKey,
+        seq: u64,
+    ) -> Result<Option<Position>, StoreError> {
+        if let Some(position) = self.positions.get(&(conversation, seq)) {
+            return Ok(*position);
+        }
+        let read = Read::HistoryAt { conversation, seq };
+        let rows = Answers::of(store, &[read])?.history()?;
+        Ok(rows.first().map(|row| row.position))
     }
 
     fn reads(&self) -> Vec<Read> {
@@ -98,14 +116,12 @@ impl World {
         }
         let mut answers = Answers::of(store, &reads)?;
         for key in rows.dedup_keys.drain(..) {
-            if let Some(row) = answers.dedup()? {
-                rows.dedup.insert(key, row);
-            }
+            rows.dedup.insert(key, answers.dedup()?);
         }
         for (key, seq) in rows.seqs.drain(..) {
-            if let Some(row) = answers.history()?.first() {
-                rows.positions.insert((key, seq), row.position);
-            }
+            let found = answers.history()?;
+            let position = found.first().map(|row| row.position);
+            rows.positions.insert((key, seq), position);
         }
         for (user, _) in rows.pointers.drain(..) {
             let pointers = answers.inbox()?;
