@@ -245,3 +245,67 @@ fn a_hole_in_a_mode_that_does_not_sync_costs_what_follows_and_the_epoch() {
     let store = open(directory.path(), Durability::Sync).unwrap();
     assert_eq!(store.epoch(), epoch, "once");
 }
+
+/// Every table file, damaged at many places, one at a time: a read gives the rows or an error, never other rows.
+#[test]
+fn damage_in_a_table_file_is_never_taken_for_rows() {
+    const ROWS: u64 = 3_000;
+    let directory = TempDir::new().unwrap();
+    let small = Options {
+        memtable_bytes: 64 << 10,
+        ..Options::default()
+    };
+    let store = FjallStore::open(directory.path(), &small).unwrap();
+    for first in (1..=ROWS).step_by(100) {
+        let writes = (first..first + 100).map(|seq| message_write(conversation(), seq, seq));
+        let writes = writes.collect();
+        store.commit(&Batch { writes }).unwrap();
+    }
+    drop(store);
+    let files = table_files(&directory.path().join("store/rows/keyspaces"));
+    assert!(!files.is_empty());
+    let (mut errors, mut whole) = (0, 0);
+    for file in files {
+        let bytes = fs::read(&file).unwrap();
+        for at in (0..bytes.len()).step_by(bytes.len() / 6 + 1) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x55;
+            fs::write(&file, damaged).unwrap();
+            if rows_or_error(directory.path(), ROWS) {
+                whole += 1;
+            } else {
+                errors += 1;
+            }
+        }
+        fs::write(&file, bytes).unwrap();
+    }
+    println!("{errors} errors, {whole} times whole");
+    assert!(errors > 0, "the damage was met");
+}
+
+/// Whether all rows were read.
+fn rows_or_error(directory: &Path, rows: u64) -> bool {
+    let Ok(store) = open(directory, Durability::Sync) else {
+        return false;
+    };
+    let page = Read::HistoryAfter {
+        conversation: conversation(),
+        after: 0,
+        rows: usize::MAX,
+    };
+    let Ok(answers) = store.read(&[page]) else {
+        return false;
+    };
+    let all = (1..=rows).map(|seq| history_row(conversation(), seq, seq));
+    assert_eq!(answers, [Answer::History(all.collect())]);
+    true
+}
+
+fn table_files(keyspaces: &Path) -> Vec<PathBuf> {
+    let tables = fs::read_dir(keyspaces).unwrap();
+    let tables = tables.map(|table| table.unwrap().path().join("tables"));
+    let files = tables
+        .filter_map(|tables| fs::read_dir(tables).ok())
+        .flatten();
+    files.map(|file| file.unwrap().path()).collect()
+}
