@@ -19,6 +19,8 @@ mod shard;
 mod slab;
 mod start;
 mod tag;
+#[cfg(test)]
+mod tests;
 mod token;
 mod uplink;
 mod wheel;

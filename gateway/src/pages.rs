@@ -6,7 +6,9 @@
 mod answer;
 mod reader;
 
-pub(crate) use reader::start;
+pub(crate) use reader::{pool, spawn};
+#[cfg(test)]
+pub(crate) use reader::Reader;
 
 use crate::close::Reason;
 use millpond_backplane::mesh::{Receiver, Sender};

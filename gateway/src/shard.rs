@@ -149,6 +149,7 @@ impl Shard {
         } = arrival.tag;
         match kind {
             Kind::Accept => return self.accepted(slot, arrival.result),
+            Kind::Shut => return self.door_shut(),
             Kind::Bell => return,
             Kind::Poll
             | Kind::Recv
@@ -175,7 +176,7 @@ impl Shard {
             Kind::Room => self.writable(slot),
             Kind::Cancel => self.cancelled(slot, arrival.result),
             Kind::Close => self.closed(slot),
-            Kind::Accept | Kind::Bell => unreachable!("handled above"),
+            Kind::Accept | Kind::Shut | Kind::Bell => unreachable!("handled above"),
         }
     }
 
@@ -219,7 +220,7 @@ impl Shard {
     /// Drained: nothing is left, or its time is over.
     pub(crate) fn is_done(&self) -> bool {
         self.draining.is_some_and(|draining| {
-            let empty = self.slab.len() == 0 && self.door.outstanding() == 0;
+            let empty = self.slab.len() == 0 && self.door.is_shut();
             let told = self.hands.unrouted.is_empty() && self.hands.desk.open() == 0;
             (empty && told) || self.now.tick >= draining.end_at
         })

@@ -226,11 +226,11 @@ impl Prepared {
         seams
             .routes
             .renew(self.config.gateway, self.config.gateway_epoch);
-        let (pool, desks) = pages::start(&self.config, &bells, &seams.store, &seams.routes)?;
+        let (readers, desks) = pages::pool(&self.config, &bells, &seams.store, &seams.routes);
         let mut gateway = Gateway {
             orders: Mutex::default(),
             boards: Vec::new(),
-            threads: pool.threads,
+            threads: pages::spawn(readers)?,
         };
         let (opened, results) = mpsc::channel();
         let numbered = (0..self.config.shards).zip(self.listeners).zip(self.bells);

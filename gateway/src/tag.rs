@@ -22,10 +22,12 @@ pub(crate) enum Kind {
     Room,
     Cancel,
     Close,
+    /// Of the listener.
+    Shut,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Accept,
         Self::Bell,
         Self::Poll,
@@ -35,6 +37,7 @@ impl Kind {
         Self::Room,
         Self::Cancel,
         Self::Close,
+        Self::Shut,
     ];
 }
 

@@ -9,12 +9,12 @@
 use super::answer::{Placed, answer};
 use super::{Ask, Desk, Line, Reply, ReplyBody};
 use crate::config::Config;
-use millpond_backplane::mesh::{self, Bell, Receiver, Sender};
+use millpond_backplane::mesh::{self, Bell, Receiver, Sender, ThreadBell};
 use millpond_backplane::routes::{Put, Route, Routes};
 use millpond_backplane::store::Store;
 use millpond_backplane::{Address, GatewayId};
-use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, Thread};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Questions answered together.
@@ -22,31 +22,24 @@ const BATCH_MAX: usize = 256;
 /// How long a reader waits for room in a shard's queue before it looks again.
 const ROOM_WAIT: Duration = Duration::from_millis(1);
 
-/// The running pool: ends by itself when every [`Desk`] is dropped.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    pub(crate) threads: Vec<JoinHandle<()>>,
-}
-
-/// Starts the readers; a desk for each shard, in order of `bells`.
-pub(crate) fn start(
+/// The readers of a gateway, not yet running, and a desk for each shard, in order of `bells`.
+pub(crate) fn pool(
     config: &Config,
     bells: &[Arc<dyn Bell>],
     store: &Arc<dyn Store>,
     routes: &Arc<dyn Routes>,
-) -> std::io::Result<(Pool, Vec<Desk>)> {
+) -> (Vec<Reader>, Vec<Desk>) {
     let limits = &config.limits;
-    let mut desks: Vec<_> = bells
-        .iter()
-        .map(|_| Desk {
-            readers: Vec::new(),
-            asks_max: limits.page_asks_max,
-        })
-        .collect();
-    let mut threads = Vec::new();
+    let asks_max = limits.page_asks_max;
+    let desk = |_| Desk {
+        readers: Vec::new(),
+        asks_max,
+    };
+    let mut desks: Vec<_> = bells.iter().map(desk).collect();
+    let mut readers = Vec::new();
     for index in 0..limits.page_readers {
-        let wake = Arc::new(Unpark::default());
         let mut reader = Reader {
+            wake: Arc::default(),
             asks: Vec::new(),
             replies: Vec::new(),
             store: Arc::clone(store),
@@ -56,9 +49,8 @@ pub(crate) fn start(
             lease: (index == 0).then_some((limits.lease_renewal, Instant::now())),
         };
         for (desk, bell) in desks.iter_mut().zip(bells) {
-            let (asks, taken) = mesh::channel(limits.page_asks_max, Arc::clone(&wake) as _);
-            let replies_max = limits.page_asks_max * (bells.len() + 1);
-            let (replies, arrived) = mesh::channel(replies_max, Arc::clone(bell));
+            let (asks, taken) = mesh::channel(asks_max, Arc::clone(&reader.wake) as _);
+            let (replies, arrived) = mesh::channel(asks_max * (bells.len() + 1), Arc::clone(bell));
             reader.asks.push(taken);
             reader.replies.push(replies);
             desk.readers.push(Line {
@@ -67,32 +59,25 @@ pub(crate) fn start(
                 open: 0,
             });
         }
-        let name = format!("pages-{index}");
-        let run = move || {
-            wake.sleeper.get_or_init(std::thread::current);
-            reader.run();
-        };
-        threads.push(std::thread::Builder::new().name(name).spawn(run)?);
+        readers.push(reader);
     }
-    Ok((Pool { threads }, desks))
+    (readers, desks)
 }
 
-/// Wakes a parked reader. A ring before the thread runs is not lost: it looks into its queues before it parks.
-#[derive(Default, Debug)]
-struct Unpark {
-    sleeper: OnceLock<Thread>,
-}
-
-impl Bell for Unpark {
-    fn ring(&self) {
-        if let Some(thread) = self.sleeper.get() {
-            thread.unpark();
-        }
-    }
+/// Starts the readers' threads, which end by themselves when every desk is dropped.
+pub(crate) fn spawn(readers: Vec<Reader>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let numbered = readers.into_iter().enumerate();
+    numbered
+        .map(|(index, reader)| {
+            let thread = std::thread::Builder::new().name(format!("pages-{index}"));
+            thread.spawn(move || reader.run())
+        })
+        .collect()
 }
 
 #[derive(Debug)]
-struct Reader {
+pub(crate) struct Reader {
+    wake: Arc<ThreadBell>,
     /// By shard.
     asks: Vec<Receiver<Ask>>,
     replies: Vec<Sender<Reply>>,
@@ -106,23 +91,24 @@ struct Reader {
 
 impl Reader {
     fn run(mut self) {
-        let mut batch = Vec::new();
-        let mut replies = Vec::new();
-        loop {
+        let wake = Arc::clone(&self.wake);
+        while !self.asks.iter().all(Receiver::is_closed) {
             let nap = self.renew();
-            self.take(&mut batch);
-            if batch.is_empty() {
-                if self.asks.iter().all(Receiver::is_closed) {
-                    return;
-                }
-                std::thread::park_timeout(nap);
-                continue;
+            if !self.work() {
+                wake.wait(nap);
             }
-            self.answer(&batch, &mut replies);
-            batch.clear();
-            replies.drain(..).for_each(|reply| self.reply(reply));
-            self.replies.iter_mut().for_each(Sender::flush);
         }
+    }
+
+    /// Answers what is there; says whether there was anything.
+    pub(crate) fn work(&mut self) -> bool {
+        let mut batch = Vec::new();
+        self.take(&mut batch);
+        let mut replies = Vec::with_capacity(batch.len());
+        self.answer(&batch, &mut replies);
+        replies.into_iter().for_each(|reply| self.reply(reply));
+        self.replies.iter_mut().for_each(Sender::flush);
+        !batch.is_empty()
     }
 
     /// Renews the lease when it is due; says how long to sleep at most.
@@ -154,20 +140,22 @@ impl Reader {
         }
     }
 
+    /// A batch that fails is answered one by one: a row that cannot be read is no reason to refuse the others.
     fn answer(&mut self, batch: &[Ask], replies: &mut Vec<Reply>) {
-        let older: Vec<_> = batch.iter().map(|ask| self.place(ask)).collect();
-        let failed = {
-            let placed: Vec<_> = batch
-                .iter()
-                .zip(&older)
-                .map(|(ask, older)| Placed { ask, older: *older })
-                .collect();
-            answer(&*self.store, &placed, replies).err()
+        let place = |ask| Placed {
+            older: self.place(ask),
+            ask,
         };
-        if let Some(error) = failed {
-            tracing::error!(%error, questions = batch.len(), "pages cannot be read");
-            replies.clear();
-            replies.extend(batch.iter().map(Ask::failed));
+        let placed: Vec<_> = batch.iter().map(place).collect();
+        if answer(&*self.store, &placed, replies).is_ok() {
+            return;
+        }
+        replies.clear();
+        for one in placed.chunks(1) {
+            if let Err(error) = answer(&*self.store, one, replies) {
+                tracing::error!(%error, question = ?one[0].ask, "the page readers cannot answer");
+                replies.extend(one.iter().map(|placed| placed.ask.failed()));
+            }
         }
     }
 

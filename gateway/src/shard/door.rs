@@ -16,6 +16,17 @@ pub(super) struct Door {
     idle: Vec<u32>,
     max: u32,
     paused_until: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Open,
+    /// No accept is queued any more; those in the kernel end.
+    Leaving,
+    /// The listener closes.
+    Shutting,
+    Shut,
 }
 
 impl Door {
@@ -25,19 +36,27 @@ impl Door {
             idle: (0..u32::from(max)).rev().collect(),
             max: u32::from(max),
             paused_until: 0,
+            state: State::Open,
         }
     }
 
     /// Accepts that are in the kernel.
-    pub(super) fn outstanding(&self) -> u32 {
+    fn outstanding(&self) -> u32 {
         self.max - u32::try_from(self.idle.len()).expect("made from a u32")
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        self.state == State::Shut
     }
 }
 
 impl Shard {
     /// Queues as many accepts as there is room for.
     pub(super) fn accept(&mut self) {
-        if self.draining.is_some() || self.now.tick < self.door.paused_until {
+        if self.door.state == State::Leaving && self.door.outstanding() == 0 {
+            return self.close_listener();
+        }
+        if self.door.state != State::Open || self.now.tick < self.door.paused_until {
             return;
         }
         let limits = &self.config.limits;
@@ -77,8 +96,12 @@ impl Shard {
         self.rearm(slot);
     }
 
-    /// Ends the accepts that wait.
+    /// Ends the accepts that wait; the listener closes behind them, so that new clients are refused at once.
     pub(super) fn shut_door(&mut self) {
+        if self.door.state != State::Open {
+            return;
+        }
+        self.door.state = State::Leaving;
         let waiting = (0..self.door.max).filter(|name| !self.door.idle.contains(name));
         for name in waiting {
             let target = Tag {
@@ -91,5 +114,17 @@ impl Shard {
             // No connection has this slot, so nobody waits for the cancel itself.
             self.hands.push(Kind::Cancel, NIL, 0, cancel);
         }
+    }
+
+    fn close_listener(&mut self) {
+        self.door.state = State::Shutting;
+        let op = Op::Close {
+            slot: self.door.listener,
+        };
+        self.hands.push(Kind::Shut, NIL, 0, op);
+    }
+
+    pub(super) fn door_shut(&mut self) {
+        self.door.state = State::Shut;
     }
 }

@@ -1,0 +1,4 @@
+//! A gateway with a router in miniature behind it: over real sockets, and over the ring's double with faults.
+
+mod mill;
+mod sockets;
