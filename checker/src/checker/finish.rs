@@ -28,7 +28,7 @@ impl Checker {
         let Some(head) = self.log_list[log].head else {
             return;
         };
-        let mut last = 0;
+        let mut last = 0u64;
         let mut lost = Vec::new();
         let mut holes = Vec::new();
         for (seq, slot) in self.log_list[log].slots.iter() {
