@@ -35,7 +35,7 @@ impl<T: Copy + Default> Sparse<T> {
         keys.sort_unstable();
         keys.into_iter().flat_map(move |key| {
             let chunk = self.chunks[&key].iter().copied();
-            (key * CHUNK..).zip(chunk)
+            (key * CHUNK..=u64::MAX).zip(chunk)
         })
     }
 }
