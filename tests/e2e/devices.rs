@@ -3,7 +3,7 @@
 use crate::peer::{Peer, with};
 use crate::server::Server;
 use millpond_wire::{
-    Code, CursorAck, DeviceId, Frame, Mark, MarkKind, Origin, Receipt, Reset, List, UserId,
+    Code, CursorAck, DeviceId, Frame, List, Mark, MarkKind, Origin, Receipt, Reset, UserId,
 };
 
 const ALICE: u64 = 7;
@@ -29,11 +29,20 @@ fn my_other_device_gets_what_i_send_and_the_origin_a_stub() {
     let (mut phone, ..) = Peer::join(server.listen, 1, &token);
     let (mut laptop, ..) = Peer::join(server.listen, 2, &token);
     phone.send_text(BOB, 8, "from the phone");
-    let origin = Some(Origin { device: DeviceId(1), client_msg_id: 8 });
+    let origin = Some(Origin {
+        device: DeviceId(1),
+        client_msg_id: 8,
+    });
     let copy = laptop.record();
-    assert_eq!((copy.origin, copy.stub, copy.text.as_str()), (origin, false, "from the phone"));
+    assert_eq!(
+        (copy.origin, copy.stub, copy.text.as_str()),
+        (origin, false, "from the phone")
+    );
     let stub = phone.record();
-    assert_eq!((stub.origin, stub.stub, stub.text.as_str(), stub.seq), (origin, true, "", 1));
+    assert_eq!(
+        (stub.origin, stub.stub, stub.text.as_str(), stub.seq),
+        (origin, true, "", 1)
+    );
 }
 
 #[test]
@@ -47,7 +56,10 @@ fn notes_to_self_are_one_record_of_one_inbox() {
     let (mut laptop, _) = Peer::connect(server.listen, 2, &token, None);
     let inbox = laptop.sync(epoch, 0);
     assert_eq!(inbox.len(), 1);
-    assert_eq!((inbox[0].conversation, inbox[0].text.as_str()), (with(ALICE), "buy milk"));
+    assert_eq!(
+        (inbox[0].conversation, inbox[0].text.as_str()),
+        (with(ALICE), "buy milk")
+    );
 }
 
 #[test]
@@ -60,8 +72,15 @@ fn delivered_and_read_come_back_to_the_author() {
     let cursor = bob.record().cursor;
     bob.tell(&Frame::CursorAck(CursorAck { cursor }));
     assert_eq!(mark(&mut alice, MarkKind::Delivered), 1);
-    let read = [Mark { kind: MarkKind::Read, conversation: with(ALICE), up_to: 1, user: None }];
-    bob.tell(&Frame::Receipt(Receipt { marks: List::of(&read) }));
+    let read = [Mark {
+        kind: MarkKind::Read,
+        conversation: with(ALICE),
+        up_to: 1,
+        user: None,
+    }];
+    bob.tell(&Frame::Receipt(Receipt {
+        marks: List::of(&read),
+    }));
     assert_eq!(mark(&mut alice, MarkKind::Read), 1);
 }
 
@@ -108,7 +127,11 @@ fn a_cursor_that_cannot_be_used_is_reset() {
     let mut other_epoch = Peer::hello(server.listen, 1, &token, Some((epoch ^ 1, 0)));
     assert_eq!(reset(&mut other_epoch).epoch, epoch);
     let mut ahead = Peer::hello(server.listen, 2, &token, Some((epoch, 500)));
-    assert_eq!(reset(&mut ahead).head, 1, "cursors above the head were never given");
+    assert_eq!(
+        reset(&mut ahead).head,
+        1,
+        "cursors above the head were never given"
+    );
 }
 
 fn reset(peer: &mut Peer) -> Reset {
@@ -123,7 +146,10 @@ fn mark(peer: &mut Peer, kind: MarkKind) -> u64 {
     peer.expect("RECEIPT", |frame| match frame {
         Frame::Receipt(receipt) => {
             let mark = receipt.marks.iter().find(|mark| mark.kind == kind)?;
-            assert_eq!((mark.user, mark.conversation), (UserId::new(BOB), with(BOB)));
+            assert_eq!(
+                (mark.user, mark.conversation),
+                (UserId::new(BOB), with(BOB))
+            );
             Some(mark.up_to)
         }
         _ => None,

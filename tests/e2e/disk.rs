@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
-pub struct Disk {
+pub(crate) struct Disk {
     image: PathBuf,
     mounted_at: PathBuf,
     _folder: tempfile::TempDir,
@@ -15,7 +15,7 @@ pub struct Disk {
 
 /// Why this machine cannot do it.
 #[derive(Debug)]
-pub struct Unable(pub String);
+pub(crate) struct Unable(pub String);
 
 /// `_IOR('X', 125, u32)` of Linux' ext4, and its flag for "do not even flush the journal".
 const EXT4_IOC_SHUTDOWN: libc::c_ulong = 0x8004_587D;
@@ -23,7 +23,7 @@ const NO_LOG_FLUSH: u32 = 2;
 
 impl Disk {
     /// A fresh, mounted file system of this size.
-    pub fn create(mebibytes: u64) -> Result<Self, Unable> {
+    pub(crate) fn create(mebibytes: u64) -> Result<Self, Unable> {
         let folder = tempfile::tempdir().map_err(|error| Unable(error.to_string()))?;
         let (image, mounted_at) = (folder.path().join("image"), folder.path().join("mounted"));
         std::fs::create_dir(&mounted_at).map_err(|error| Unable(error.to_string()))?;
@@ -38,17 +38,17 @@ impl Disk {
     }
 
     /// Where data may be kept.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.mounted_at
     }
 
     /// Cuts the power: what is not synced at this moment is gone.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.try_cut().expect("it was tried when the disk was made");
     }
 
     /// Mounts again what survived. Nobody may hold a file open any more.
-    pub fn restore(&self) {
+    pub(crate) fn restore(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while let Err(Unable(why)) = self.unmount() {
             assert!(Instant::now() < deadline, "{why}");

@@ -21,12 +21,18 @@ fn a_message_is_acked_delivered_and_survives_a_kill() {
     let ack = alice.answer(1).expect("taken");
     assert_eq!((ack.status, ack.seq), (AckStatus::New, 1));
     let record = bob.record();
-    assert_eq!((record.cursor, record.seq, record.text.as_str()), (1, 1, "are you there?"));
+    assert_eq!(
+        (record.cursor, record.seq, record.text.as_str()),
+        (1, 1, "are you there?")
+    );
     bob.tell(&Frame::CursorAck(CursorAck { cursor: 1 }));
 
     server.kill();
     let server = Server::start(data.path(), &[]);
     let (mut bob, epoch_after) = Peer::connect(server.listen, 1, &bob_token, None);
-    assert_eq!(epoch, epoch_after, "a synced inbox keeps its epoch over a crash");
+    assert_eq!(
+        epoch, epoch_after,
+        "a synced inbox keeps its epoch over a crash"
+    );
     assert_eq!(bob.sync(epoch, 0), [record]);
 }

@@ -3,9 +3,10 @@
 use crate::peer::{End, Peer, hello};
 use crate::server::{Server, eventually};
 use millpond_wire::{
-    Ack, AckStatus, Bye, CLIENT_FRAME_BYTES_MAX, Code, Conversation, CursorAck, Decoded, Deliver, Echo, Echoed,
-    Error, Frame, From, GoAway, History, HistoryPage, Ignored, Kind, List, Mark, MarkKind, Mode, PREFACE, Ping, Pong,
-    Receipt, Records, Reset, Scope, Send, SendAck, Sync, SyncDone, UserId, Welcome, decode, encode,
+    Ack, AckStatus, Bye, CLIENT_FRAME_BYTES_MAX, Code, Conversation, CursorAck, Decoded, Deliver,
+    Echo, Echoed, Error, Frame, From, GoAway, History, HistoryPage, Ignored, Kind, List, Mark,
+    MarkKind, Mode, PREFACE, Ping, Pong, Receipt, Record, Records, Reset, Scope, Send, SendAck,
+    Sync, SyncDone, UserId, Welcome, decode, encode, encode_record,
 };
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -22,9 +23,15 @@ fn every_truncation_of_every_frame_ends_quietly() {
         for cut in 1..bytes.len() {
             let (mut peer, _) = Peer::connect(server.listen, device, &token, None);
             peer.write(&bytes[..cut]);
-            peer.stream.shutdown(Shutdown::Write).expect("a live socket");
+            peer.stream
+                .shutdown(Shutdown::Write)
+                .expect("a live socket");
             let outcome = outcome(&mut peer);
-            assert_eq!(outcome, Outcome::Closed(None), "{cut} bytes of {bytes:02x?}");
+            assert_eq!(
+                outcome,
+                Outcome::Closed(None),
+                "{cut} bytes of {bytes:02x?}"
+            );
         }
     }
     assert!(server.lives());
@@ -76,10 +83,18 @@ fn a_hundred_thousand_bad_connections_disturb_nobody() {
     }
     echo(&mut neighbour);
     assert!(server.lives());
-    assert!(slowest < Duration::from_secs(2), "a neighbour waited {slowest:?}");
-    eventually("bad connections are gone", || server.metric("millpond_gateway_connections") <= 1.0);
+    assert!(
+        slowest < Duration::from_secs(2),
+        "a neighbour waited {slowest:?}"
+    );
+    eventually("bad connections are gone", || {
+        server.metric("millpond_gateway_connections") <= 1.0
+    });
     let after = server.resident_kib();
-    assert!(after < before + 16 * 1024, "memory grew from {before} to {after} KiB");
+    assert!(
+        after < before + 16 * 1024,
+        "memory grew from {before} to {after} KiB"
+    );
 }
 
 /// What a connection showed from now to its end, or to the answer of a PING.
@@ -99,7 +114,9 @@ fn judge(server: &Server, device: u64, token: &[u8], bytes: &[u8]) {
     peer.write(&stream);
     let expected = oracle(&stream);
     if expected == Verdict::Incomplete {
-        peer.stream.shutdown(Shutdown::Write).expect("a live socket");
+        peer.stream
+            .shutdown(Shutdown::Write)
+            .expect("a live socket");
     }
     let seen = outcome(&mut peer);
     let fits = match expected {
@@ -131,7 +148,10 @@ fn oracle(mut stream: &[u8]) -> Verdict {
             Ok(Decoded::Need(_)) => return Verdict::Incomplete,
             Ok(Decoded::Frame(Frame::Bye(_), _)) => return Verdict::Bye,
             Ok(Decoded::Frame(frame, used)) => {
-                refusable |= !matches!(frame, Frame::Ping(Ping { cursor: None }) | Frame::Ignored(_));
+                refusable |= !matches!(
+                    frame,
+                    Frame::Ping(Ping { cursor: None }) | Frame::Ignored(_)
+                );
                 stream = &stream[used..];
             }
         }
@@ -144,7 +164,11 @@ fn outcome(peer: &mut Peer) -> Outcome {
     loop {
         let seen = peer.next(|frame| match frame {
             Frame::Pong(_) => Some(None),
-            Frame::Error(Error { code, scope: Scope::Connection, .. }) => Some(Some(*code)),
+            Frame::Error(Error {
+                code,
+                scope: Scope::Connection,
+                ..
+            }) => Some(Some(*code)),
             _ => None,
         });
         match seen {
@@ -161,8 +185,33 @@ fn outcome(peer: &mut Peer) -> Outcome {
 fn frames(token: &[u8]) -> Vec<Vec<u8>> {
     let user = UserId::new(9).expect("a user id");
     let conversation = Conversation::Direct(user);
-    let acks = [Ack { client_msg_id: 4, status: AckStatus::New, seq: 300, server_ms: 1_700_000_000_000 }];
-    let marks = [Mark { kind: MarkKind::Read, conversation, up_to: 3, user: None }];
+    let mut record = Vec::new();
+    encode_record(
+        &Record {
+            kind: Kind::TEXT,
+            origin: None,
+            stub: false,
+            counts: true,
+            conversation,
+            seq: 3,
+            sender: None,
+            server_ms: 1_700_000_000_000,
+            payload: b"text",
+        },
+        &mut record,
+    );
+    let acks = [Ack {
+        client_msg_id: 4,
+        status: AckStatus::New,
+        seq: 300,
+        server_ms: 1_700_000_000_000,
+    }];
+    let marks = [Mark {
+        kind: MarkKind::Read,
+        conversation,
+        up_to: 3,
+        user: None,
+    }];
     let frames = [
         Frame::Ping(Ping { cursor: Some(0) }),
         Frame::Pong(Pong { server_ms: Some(5) }),
@@ -192,25 +241,74 @@ fn frames(token: &[u8]) -> Vec<Vec<u8>> {
             spread_ms: 1_000,
             endpoint: "",
         }),
-        Frame::Error(Error { code: Code::BUSY, scope: Scope::Request(9), retry_after_ms: 10, message: "no" }),
+        Frame::Error(Error {
+            code: Code::BUSY,
+            scope: Scope::Request(9),
+            retry_after_ms: 10,
+            message: "no",
+        }),
         Frame::Bye(Bye { reason: 0 }),
         Frame::Echo(Echo { payload: b"echo" }),
         Frame::Echoed(Echoed { payload: b"echoed" }),
-        Frame::Send(Send { client_msg_id: 4, conversation, after: Some(3), kind: Kind::TEXT, payload: b"text" }),
-        Frame::SendAck(SendAck { acks: List::of(&acks) }),
-        Frame::Deliver(Deliver { mode: Mode::Live, first_cursor: 9, records: Records::from_encoded(&[]) }),
+        Frame::Send(Send {
+            client_msg_id: 4,
+            conversation,
+            after: Some(3),
+            kind: Kind::TEXT,
+            payload: b"text",
+        }),
+        Frame::SendAck(SendAck {
+            acks: List::of(&acks),
+        }),
+        Frame::Deliver(Deliver {
+            mode: Mode::Live,
+            first_cursor: 9,
+            records: Records::from_encoded(&record),
+        }),
         Frame::CursorAck(CursorAck { cursor: 0 }),
-        Frame::Receipt(Receipt { marks: List::of(&marks) }),
-        Frame::Sync(Sync { rid: 1, epoch: 2, cursor: 3, max_bytes: 4_096 }),
-        Frame::SyncDone(SyncDone { more: false, rid: 1, cursor: 3 }),
-        Frame::Reset(Reset { epoch: 3, reason: 1, head: 4 }),
-        Frame::History(History { rid: 8, conversation, from: From::Before(u64::MAX), limit: 10 }),
-        Frame::HistoryPage(HistoryPage { end: true, rid: 8, records: Records::from_encoded(&[]) }),
-        Frame::Ignored(Ignored { kind: 0x8A }),
+        Frame::Receipt(Receipt {
+            marks: List::of(&marks),
+        }),
+        Frame::Sync(Sync {
+            rid: 1,
+            epoch: 2,
+            cursor: 3,
+            max_bytes: 4_096,
+        }),
+        Frame::SyncDone(SyncDone {
+            more: false,
+            rid: 1,
+            cursor: 3,
+        }),
+        Frame::Reset(Reset {
+            epoch: 3,
+            reason: 1,
+            head: 4,
+        }),
+        Frame::History(History {
+            rid: 8,
+            conversation,
+            from: From::Before(u64::MAX),
+            limit: 10,
+        }),
+        Frame::HistoryPage(HistoryPage {
+            end: true,
+            rid: 8,
+            records: Records::from_encoded(&record),
+        }),
+        Frame::Ignored(Ignored {
+            kind: 0x8A,
+            body: &[1, 2, 3],
+        }),
     ];
     let mut encoded: Vec<Vec<u8>> = frames
         .iter()
-        .filter(|frame| !matches!(frame, Frame::Ignored(_) | Frame::Deliver(_) | Frame::HistoryPage(_)))
+        .filter(|frame| {
+            !matches!(
+                frame,
+                Frame::Ignored(_) | Frame::Deliver(_) | Frame::HistoryPage(_)
+            )
+        })
         .map(|frame| {
             let mut bytes = Vec::new();
             encode(frame, &mut bytes);
@@ -225,7 +323,9 @@ fn frames(token: &[u8]) -> Vec<Vec<u8>> {
 fn run_bad(listen: SocketAddr, token: &[u8], source: usize, count: usize) {
     let mut random = 0x9E37_79B9_7F4A_7C15 ^ source as u64;
     for round in 0..count {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let from = 2 + (source * 8 + round / 5_000) % 250;
         let mut stream = connect_from(from, listen);
         let _ = bad(&mut stream, token, random >> 33);
@@ -269,8 +369,11 @@ fn first_words(hello: &millpond_wire::Hello<'_>) -> Vec<u8> {
 /// Many source addresses, so that closed connections do not use up the ports of one.
 fn connect_from(last_byte: usize, to: SocketAddr) -> TcpStream {
     let last_byte = u8::try_from(last_byte).expect("below 256");
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from(([127, 0, 0, last_byte], 0)).into()).expect("a loopback address");
+    let socket =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, last_byte], 0)).into())
+        .expect("a loopback address");
     socket.connect(&to.into()).expect("the server accepts");
     socket.into()
 }
@@ -278,7 +381,11 @@ fn connect_from(last_byte: usize, to: SocketAddr) -> TcpStream {
 /// How long one ECHO takes.
 fn echo(peer: &mut Peer) -> Duration {
     let start = Instant::now();
-    peer.tell(&Frame::Echo(Echo { payload: b"still there?" }));
-    peer.expect("ECHOED", |frame| matches!(frame, Frame::Echoed(_)).then_some(()));
+    peer.tell(&Frame::Echo(Echo {
+        payload: b"still there?",
+    }));
+    peer.expect("ECHOED", |frame| {
+        matches!(frame, Frame::Echoed(_)).then_some(())
+    });
     start.elapsed()
 }

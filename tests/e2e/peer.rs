@@ -1,8 +1,9 @@
 //! A client of a few lines that speaks `wire` over a blocking socket, and does as it is told, right or wrong.
 
 use millpond_wire::{
-    Ack, CLIENT_FRAME_BYTES_MAX, Code, Conversation, CursorAck, Decoded, Deliver, DeviceId, Frame, Hello, Kind,
-    Origin, PREFACE, PROTO, Resume, SERVER_FRAME_BYTES_MAX, Scope, Send, Sync, UserId, decode, encode,
+    Ack, CLIENT_FRAME_BYTES_MAX, Code, Conversation, CursorAck, Decoded, Deliver, DeviceId, Frame,
+    Hello, Kind, Origin, PREFACE, PROTO, Resume, SERVER_FRAME_BYTES_MAX, Scope, Send, Sync, UserId,
+    decode, encode,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,13 +11,13 @@ use std::time::Duration;
 
 /// A record with its cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
-    pub cursor: u64,
-    pub conversation: Conversation,
-    pub seq: u64,
-    pub origin: Option<Origin>,
-    pub stub: bool,
-    pub text: String,
+pub(crate) struct Received {
+    pub(crate) cursor: u64,
+    pub(crate) conversation: Conversation,
+    pub(crate) seq: u64,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) stub: bool,
+    pub(crate) text: String,
 }
 
 fn received(deliver: &Deliver<'_>) -> Vec<Received> {
@@ -33,29 +34,39 @@ fn received(deliver: &Deliver<'_>) -> Vec<Received> {
 }
 
 #[derive(Debug)]
-pub struct Peer {
-    pub stream: TcpStream,
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
     read: Vec<u8>,
 }
 
 /// How a read ended without a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Closed,
     Quiet,
 }
 
 impl Peer {
     /// Connects, and says nothing yet.
-    pub fn open(address: SocketAddr) -> Self {
+    pub(crate) fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("a live socket");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a live socket");
-        Self { stream, read: Vec::new() }
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("a live socket");
+        Self {
+            stream,
+            read: Vec::new(),
+        }
     }
 
     /// Connects and says HELLO; WELCOME is not read yet.
-    pub fn hello(address: SocketAddr, device: u64, token: &[u8], resume: Option<(u64, u64)>) -> Self {
+    pub(crate) fn hello(
+        address: SocketAddr,
+        device: u64,
+        token: &[u8],
+        resume: Option<(u64, u64)>,
+    ) -> Self {
         let mut peer = Self::open(address);
         let mut bytes = PREFACE.to_vec();
         encode(&Frame::Hello(hello(device, token, resume)), &mut bytes);
@@ -64,7 +75,12 @@ impl Peer {
     }
 
     /// Connects, says HELLO, and waits for WELCOME; gives the inbox epoch.
-    pub fn connect(address: SocketAddr, device: u64, token: &[u8], resume: Option<(u64, u64)>) -> (Self, u64) {
+    pub(crate) fn connect(
+        address: SocketAddr,
+        device: u64,
+        token: &[u8],
+        resume: Option<(u64, u64)>,
+    ) -> (Self, u64) {
         let mut peer = Self::hello(address, device, token, resume);
         let epoch = peer.expect("WELCOME", |frame| match frame {
             Frame::Welcome(welcome) => Some(welcome.epoch),
@@ -74,17 +90,26 @@ impl Peer {
     }
 
     /// Connects as a new installation, and reads its whole inbox: live delivery goes on from there.
-    pub fn join(address: SocketAddr, device: u64, token: &[u8]) -> (Self, u64, Vec<Received>) {
+    pub(crate) fn join(
+        address: SocketAddr,
+        device: u64,
+        token: &[u8],
+    ) -> (Self, u64, Vec<Received>) {
         let (mut peer, epoch) = Self::connect(address, device, token, None);
         let inbox = peer.sync(epoch, 0);
         (peer, epoch, inbox)
     }
 
     /// Everything behind `cursor`, in pages.
-    pub fn sync(&mut self, epoch: u64, mut cursor: u64) -> Vec<Received> {
+    pub(crate) fn sync(&mut self, epoch: u64, mut cursor: u64) -> Vec<Received> {
         let mut inbox = Vec::new();
         loop {
-            self.tell(&Frame::Sync(Sync { rid: 1, epoch, cursor, max_bytes: 64 * 1024 }));
+            self.tell(&Frame::Sync(Sync {
+                rid: 1,
+                epoch,
+                cursor,
+                max_bytes: 64 * 1024,
+            }));
             let done = self.expect("SYNC_DONE", |frame| match frame {
                 Frame::Deliver(deliver) => {
                     inbox.extend(received(deliver));
@@ -102,7 +127,7 @@ impl Peer {
     }
 
     /// The next record that is delivered.
-    pub fn record(&mut self) -> Received {
+    pub(crate) fn record(&mut self) -> Received {
         self.expect("DELIVER", |frame| match frame {
             Frame::Deliver(deliver) => {
                 let mut records = received(deliver);
@@ -114,7 +139,7 @@ impl Peer {
     }
 
     /// The answer to one SEND.
-    pub fn answer(&mut self, id: u64) -> Result<Ack, Code> {
+    pub(crate) fn answer(&mut self, id: u64) -> Result<Ack, Code> {
         self.expect_any("SEND_ACK", |frame| match frame {
             Frame::SendAck(acks) => acks.acks.iter().find(|ack| ack.client_msg_id == id).map(Ok),
             Frame::Error(error) if error.scope == Scope::Message(id) => Some(Err(error.code)),
@@ -123,26 +148,30 @@ impl Peer {
     }
 
     /// The code of the ERROR that ends the connection.
-    pub fn refusal(&mut self) -> Code {
+    pub(crate) fn refusal(&mut self) -> Code {
         let code = self.expect_any("ERROR", |frame| match frame {
             Frame::Error(error) if error.scope == Scope::Connection => Some(error.code),
             _ => None,
         });
-        assert_eq!(self.next(|_| ()), Err(End::Closed), "closed behind the error");
+        assert_eq!(
+            self.next(|_| ()),
+            Err(End::Closed),
+            "closed behind the error"
+        );
         code
     }
 
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the server reads");
     }
 
-    pub fn tell(&mut self, frame: &Frame<'_>) {
+    pub(crate) fn tell(&mut self, frame: &Frame<'_>) {
         let mut bytes = Vec::new();
         encode(frame, &mut bytes);
         self.write(&bytes);
     }
 
-    pub fn send_text(&mut self, to: u64, client_msg_id: u64, text: &str) {
+    pub(crate) fn send_text(&mut self, to: u64, client_msg_id: u64, text: &str) {
         self.tell(&Frame::Send(Send {
             client_msg_id,
             conversation: with(to),
@@ -153,7 +182,11 @@ impl Peer {
     }
 
     /// Reads frames until `pick` takes one, whatever else comes.
-    pub fn expect_any<T>(&mut self, what: &str, mut pick: impl FnMut(&Frame<'_>) -> Option<T>) -> T {
+    pub(crate) fn expect_any<T>(
+        &mut self,
+        what: &str,
+        mut pick: impl FnMut(&Frame<'_>) -> Option<T>,
+    ) -> T {
         loop {
             match self.next(&mut pick) {
                 Ok(Some(value)) => return value,
@@ -164,7 +197,11 @@ impl Peer {
     }
 
     /// Reads frames until `pick` takes one; an ERROR that it does not take fails.
-    pub fn expect<T>(&mut self, what: &str, mut pick: impl FnMut(&Frame<'_>) -> Option<T>) -> T {
+    pub(crate) fn expect<T>(
+        &mut self,
+        what: &str,
+        mut pick: impl FnMut(&Frame<'_>) -> Option<T>,
+    ) -> T {
         loop {
             let mut seen = String::new();
             let picked = self.next(|frame| {
@@ -180,9 +217,10 @@ impl Peer {
     }
 
     /// The next frame, as `look` sees it; else how the connection is.
-    pub fn next<T>(&mut self, mut look: impl FnMut(&Frame<'_>) -> T) -> Result<T, End> {
+    pub(crate) fn next<T>(&mut self, mut look: impl FnMut(&Frame<'_>) -> T) -> Result<T, End> {
         loop {
-            match decode(&self.read, SERVER_FRAME_BYTES_MAX).expect("the server sends valid frames") {
+            match decode(&self.read, SERVER_FRAME_BYTES_MAX).expect("the server sends valid frames")
+            {
                 Decoded::Frame(frame, used) => {
                     let seen = look(&frame);
                     self.read.drain(..used);
@@ -201,18 +239,20 @@ impl Peer {
                 self.read.extend_from_slice(&chunk[..count]);
                 Ok(())
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Err(End::Quiet),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(End::Quiet)
+            }
             Err(_) => Err(End::Closed),
         }
     }
 }
 
 /// The direct conversation with this user.
-pub fn with(user: u64) -> Conversation {
+pub(crate) fn with(user: u64) -> Conversation {
     Conversation::Direct(UserId::new(user).expect("a user id"))
 }
 
-pub fn hello<'a>(device: u64, token: &'a [u8], resume: Option<(u64, u64)>) -> Hello<'a> {
+pub(crate) fn hello<'a>(device: u64, token: &'a [u8], resume: Option<(u64, u64)>) -> Hello<'a> {
     Hello {
         background: false,
         no_push: false,
@@ -226,7 +266,11 @@ pub fn hello<'a>(device: u64, token: &'a [u8], resume: Option<(u64, u64)>) -> He
         agent: "e2e",
         max_frame: u64::try_from(CLIENT_FRAME_BYTES_MAX).expect("small"),
         window: 256,
-        resume: resume.map(|(epoch, cursor)| Resume { token: &[], epoch, cursor }),
+        resume: resume.map(|(epoch, cursor)| Resume {
+            token: &[],
+            epoch,
+            cursor,
+        }),
     }
 }
 

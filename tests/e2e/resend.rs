@@ -16,7 +16,13 @@ fn a_resend_returns_the_first_result_before_and_after_a_restart() {
     let first = send(&mut alice, 41, "once").expect("taken");
     assert_eq!((first.status, first.seq), (AckStatus::New, 1));
     let again = send(&mut alice, 41, "once").expect("taken");
-    assert_eq!(again, Ack { status: AckStatus::Duplicate, ..first });
+    assert_eq!(
+        again,
+        Ack {
+            status: AckStatus::Duplicate,
+            ..first
+        }
+    );
     assert_eq!(send(&mut alice, 41, "twice"), Err(Code::ID_REUSED));
     assert_eq!(texts(&mut alice), ["once"]);
 
@@ -24,7 +30,13 @@ fn a_resend_returns_the_first_result_before_and_after_a_restart() {
     let server = Server::start(data.path(), &[]);
     let (mut alice, _) = Peer::connect(server.listen, 1, &token, None);
     let after = send(&mut alice, 41, "once").expect("taken");
-    assert_eq!(after, Ack { status: AckStatus::Duplicate, ..first });
+    assert_eq!(
+        after,
+        Ack {
+            status: AckStatus::Duplicate,
+            ..first
+        }
+    );
     assert_eq!(send(&mut alice, 41, "twice"), Err(Code::ID_REUSED));
     assert_eq!(texts(&mut alice), ["once"], "no row was added");
     let next = send(&mut alice, 42, "next").expect("taken");
@@ -39,7 +51,10 @@ fn another_device_may_use_the_same_id() {
     let (mut phone, _) = Peer::connect(server.listen, 1, &token, None);
     let (mut laptop, _) = Peer::connect(server.listen, 2, &token, None);
     assert_eq!(send(&mut phone, 1, "from the phone").expect("taken").seq, 1);
-    assert_eq!(send(&mut laptop, 1, "from the laptop").expect("taken").seq, 2);
+    assert_eq!(
+        send(&mut laptop, 1, "from the laptop").expect("taken").seq,
+        2
+    );
 }
 
 fn send(peer: &mut Peer, id: u64, text: &str) -> Result<Ack, Code> {
@@ -50,12 +65,22 @@ fn send(peer: &mut Peer, id: u64, text: &str) -> Result<Ack, Code> {
 /// Everything in the conversation, oldest first.
 fn texts(peer: &mut Peer) -> Vec<String> {
     let conversation = with(BOB);
-    peer.tell(&Frame::History(History { rid: 3, conversation, from: From::After(0), limit: 100 }));
+    peer.tell(&Frame::History(History {
+        rid: 3,
+        conversation,
+        from: From::After(0),
+        limit: 100,
+    }));
     peer.expect("HISTORY page", |frame| match frame {
         Frame::HistoryPage(page) if page.rid == 3 => {
             assert!(page.end);
             let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
-            Some(page.records.iter().map(|record| text(record.payload)).collect())
+            Some(
+                page.records
+                    .iter()
+                    .map(|record| text(record.payload))
+                    .collect(),
+            )
         }
         _ => None,
     })

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 /// A running `millpond serve`; dropped, it is killed.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub listen: SocketAddr,
-    pub admin: SocketAddr,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
     data: PathBuf,
 }
 
@@ -19,19 +19,30 @@ const START_MAX: Duration = Duration::from_secs(20);
 
 impl Server {
     /// Starts on free ports over `data` and returns once it listens.
-    pub fn start(data: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
         Self::start_on(data, "127.0.0.1:0", arguments)
     }
 
     /// The same at a chosen address, so that clients find it again after a restart.
-    pub fn start_on(data: &Path, listen: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start_on(data: &Path, listen: &str, arguments: &[&str]) -> Self {
         Self::try_start_on(data, listen, arguments).expect("the server starts")
     }
 
     /// Gives what it said on standard error when it does not start.
-    pub fn try_start_on(data: &Path, listen: &str, arguments: &[&str]) -> Result<Self, String> {
+    pub(crate) fn try_start_on(
+        data: &Path,
+        listen: &str,
+        arguments: &[&str],
+    ) -> Result<Self, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
-            .args(["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--data"])
+            .args([
+                "serve",
+                "--listen",
+                listen,
+                "--admin",
+                "127.0.0.1:0",
+                "--data",
+            ])
             .arg(data)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -50,33 +61,45 @@ impl Server {
         }
         std::thread::spawn(move || lines.for_each(drop));
         let (listen, admin) = (listening.expect("seen"), admin.expect("seen"));
-        Ok(Self { child, listen, admin, data: data.to_owned() })
+        Ok(Self {
+            child,
+            listen,
+            admin,
+            data: data.to_owned(),
+        })
     }
 
     /// A token of this server's own issuer.
-    pub fn token(&self, user: u64) -> Vec<u8> {
+    pub(crate) fn token(&self, user: u64) -> Vec<u8> {
         let output = Command::new(env!("CARGO_BIN_EXE_millpond"))
             .args(["token", "--user", &user.to_string(), "--data"])
             .arg(&self.data)
             .output()
             .expect("the program can be run");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output.stdout.trim_ascii().to_vec()
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// SIGKILL, and waits until it is gone.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("our own child can be killed");
         self.child.wait().expect("a child can be waited for");
     }
 
     /// SIGTERM, and how it ended.
-    pub fn terminate(mut self, bound: Duration) -> ExitStatus {
-        let sent = Command::new("kill").arg(self.id().to_string()).status().expect("kill runs");
+    pub(crate) fn terminate(mut self, bound: Duration) -> ExitStatus {
+        let sent = Command::new("kill")
+            .arg(self.id().to_string())
+            .status()
+            .expect("kill runs");
         assert!(sent.success());
         let deadline = Instant::now() + bound;
         while Instant::now() < deadline {
@@ -89,23 +112,30 @@ impl Server {
     }
 
     /// Whether the process still runs.
-    pub fn lives(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be waited for").is_none()
+    pub(crate) fn lives(&mut self) -> bool {
+        self.child
+            .try_wait()
+            .expect("a child can be waited for")
+            .is_none()
     }
 
     /// The value of one metric, summed over its labels.
-    pub fn metric(&self, name: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str) -> f64 {
         let page = self.page("/metrics");
         let lines = page.lines().filter(|line| !line.starts_with('#'));
         let named = lines.filter(|line| line.split(['{', ' ']).next() == Some(name));
-        named.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        named
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// A page of the admin address, head and body.
-    pub fn page(&self, path: &str) -> String {
+    pub(crate) fn page(&self, path: &str) -> String {
         use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(self.admin).expect("the admin address answers");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut stream =
+            std::net::TcpStream::connect(self.admin).expect("the admin address answers");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("written");
         let mut page = String::new();
         stream.read_to_string(&mut page).expect("read");
@@ -113,10 +143,16 @@ impl Server {
     }
 
     /// Resident memory in KiB.
-    pub fn resident_kib(&self) -> u64 {
+    pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("alive");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("always there");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("always there");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kib| kib.parse().ok())
+            .expect("a number")
     }
 }
 
@@ -128,15 +164,20 @@ impl Drop for Server {
 }
 
 fn address_in(line: &str, prefix: &str) -> Option<SocketAddr> {
-    line.split(prefix).nth(1)?.split_whitespace().next()?.parse().ok()
+    line.split(prefix)
+        .nth(1)?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Waits until `condition` holds.
-pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
     eventually_within(START_MAX, what, condition);
 }
 
-pub fn eventually_within(bound: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually_within(bound: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + bound;
     while !condition() {
         assert!(Instant::now() < deadline, "not within {bound:?}: {what}");
