@@ -44,9 +44,9 @@ pub struct Config {
     pub batch_bytes_max: usize,
     /// Batches handed to the committer and not yet durable.
     pub commits_in_flight_max: usize,
-    /// For how long a row of marks or devices may lag behind memory.
+    /// For how long a row of marks or devices lags behind memory before it is due; under load it may be longer.
     pub lazy_ms: u64,
-    /// Rows that may lag before the oldest are written early.
+    /// Rows that may lag; what is above is written, due or not.
     pub dirty_max: usize,
     /// The shortest time between two hints about one member's marks in one conversation.
     pub hint_ms: u64,
@@ -63,7 +63,7 @@ impl Default for Config {
             batch_bytes_max: 4 << 20,
             commits_in_flight_max: 2,
             lazy_ms: 1000,
-            dirty_max: 1 << 16,
+            dirty_max: 1 << 17,
             hint_ms: 1000,
             hints_max: 1 << 16,
         }
@@ -155,7 +155,8 @@ impl Fused {
         self.shared.counters.clone()
     }
 
-    /// Takes what is in the queues, writes what lags, ends both threads. `Err` when the driver had failed.
+    /// Takes what is in the queues, writes what lags, ends both threads. Whoever fills the queues has to end before.
+    /// `Err` when the driver had failed.
     pub fn stop(self) -> Result<(), Failure> {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.bell.ring_always();

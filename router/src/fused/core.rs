@@ -313,7 +313,7 @@ impl FusedCore {
     }
 
     fn write_lazy(&mut self, until_ms: u64, turn: &mut Turn) {
-        let due: Vec<Lagging> = self.lazy.due(until_ms).collect();
+        let due: Vec<Lagging> = self.lazy.due(until_ms, turn.batch.writes.len()).collect();
         for key in due {
             self.write(key, turn);
         }

@@ -62,23 +62,50 @@ impl Intake {
 
     /// Takes what is there, in the order of each shard, up to the bounds of a batch. Does not wait.
     pub(super) fn take(&mut self, entries: &mut Vec<Entry>, entries_max: usize, bytes_max: usize) {
-        let shards = self.queues.len().max(1);
-        let share = entries_max.div_ceil(shards);
-        let mut bytes = 0;
-        for turn in 0..shards {
-            let Some(queue) = self.queues.get_mut((self.first + turn) % shards) else {
-                return;
-            };
-            for _ in 0..share {
-                if bytes >= bytes_max || entries.len() >= entries_max {
-                    break;
-                }
-                let Some(entry) = queue.pop() else { break };
-                bytes += payload_bytes(&entry);
-                entries.push(entry);
+        let shards = self.queues.len();
+        let mut room = Room {
+            entries: entries_max,
+            bytes: bytes_max,
+        };
+        let mut found = true;
+        while found && !room.is_used_up() {
+            found = false;
+            for turn in 0..shards {
+                let queue = &mut self.queues[(self.first + turn) % shards];
+                found |= room.fill(queue, entries);
             }
         }
-        self.first = (self.first + 1) % shards;
+        self.first = (self.first + 1) % shards.max(1);
+    }
+}
+
+/// What a batch still takes.
+struct Room {
+    entries: usize,
+    bytes: usize,
+}
+
+/// Records taken from one shard before the next one is asked.
+const TURN_ENTRIES: usize = 64;
+
+impl Room {
+    fn is_used_up(&self) -> bool {
+        self.entries == 0 || self.bytes == 0
+    }
+
+    /// Whether the queue had anything.
+    fn fill(&mut self, queue: &mut Receiver<Entry>, entries: &mut Vec<Entry>) -> bool {
+        let before = entries.len();
+        for _ in 0..TURN_ENTRIES {
+            if self.is_used_up() {
+                break;
+            }
+            let Some(entry) = queue.pop() else { break };
+            self.entries -= 1;
+            self.bytes = self.bytes.saturating_sub(payload_bytes(&entry));
+            entries.push(entry);
+        }
+        entries.len() > before
     }
 }
 

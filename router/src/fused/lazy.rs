@@ -1,14 +1,17 @@
 //! Which rows of marks and devices lag behind memory, and since when.
 //!
-//! In the fused driver no log would repeat a change that a crash takes away before its row is written: up to
-//! `lazy_ms` of marks and device cursors may be lost. Neither is acknowledged to anybody; a device repeats its cursor
+//! In the fused driver no log would repeat a change that a crash takes away before its row is written: the marks and
+//! device cursors of about the last second may be lost. Neither is acknowledged to anybody; a device repeats its cursor
 //! with the next HELLO, and marks are cumulative, so the next one makes good for the lost one.
 
 use crate::world::Lagging;
 use std::collections::VecDeque;
 
-/// Rows written early or late with one batch, so that they never make one batch much slower than another.
+/// Rows written with a batch that has no others, so that no batch is much slower than another.
 const PER_BATCH_MAX: usize = 2048;
+/// Under load one lagging row is written with so many others: a message costs four rows and never more than one
+/// besides. When more is due, it lags longer instead, up to `dirty_max`.
+const OTHERS_PER_ROW: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Lazy {
@@ -32,11 +35,20 @@ impl Lazy {
         self.queue.push_back((now_ms + self.delay_ms, key));
     }
 
-    /// The rows to write with the batch at `now_ms`, bounded per batch.
-    pub(super) fn due(&mut self, now_ms: u64) -> impl Iterator<Item = Lagging> {
-        let overdue = self.queue.partition_point(|(due, _)| *due <= now_ms);
+    /// The rows to write at `now_ms` with a batch of so many others.
+    pub(super) fn due(&mut self, now_ms: u64, others: usize) -> impl Iterator<Item = Lagging> {
+        let share = match others {
+            0 => PER_BATCH_MAX,
+            others => others.div_ceil(OTHERS_PER_ROW),
+        };
+        let overdue = self
+            .queue
+            .iter()
+            .take(share)
+            .take_while(|(due, _)| *due <= now_ms)
+            .count();
         let excess = self.queue.len().saturating_sub(self.dirty_max);
-        let count = overdue.max(excess).min(PER_BATCH_MAX);
+        let count = overdue.max(excess.min(PER_BATCH_MAX));
         self.queue.drain(..count).map(|(_, key)| key)
     }
 

@@ -149,6 +149,9 @@ impl Writer {
             self.release(&first, Some(batch));
             self.release_rowless();
         }
+        if self.done.is_closed() && self.done.is_empty() && self.commits_in_flight() > 0 {
+            return Err("the committer has died".into());
+        }
         Ok(())
     }
 

@@ -9,4 +9,5 @@ mod fused;
 mod people;
 mod properties;
 mod stages;
+mod tables;
 mod threads;
