@@ -17,6 +17,9 @@ use std::time::Duration;
 const PING_EVERY_MIN: Duration = Duration::from_millis(100);
 const PING_EVERY_MAX: Duration = Duration::from_secs(600);
 
+/// However long a server asks a client to stay away, it comes back after a day.
+const AWAY_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
 /// What handling a frame comes to: go on, or leave because of this.
 type Handled = Result<(), Fault>;
 
@@ -314,14 +317,14 @@ impl Core {
     }
 
     fn go_away(&mut self, away: &GoAway<'_>, now: Now) {
-        let after = Duration::from_millis(away.after_ms);
+        let after = Duration::from_millis(away.after_ms.min(AWAY_MS_MAX));
         if !matches!(away.code.class(), Class::Reconnect | Class::Repeat) {
             return self.refused(away.code, "", after, now);
         }
         if !away.resume_ok {
             self.resume_token.clear();
         }
-        let spread = self.rng.random_range(0..=away.spread_ms);
+        let spread = self.rng.random_range(0..=away.spread_ms.min(AWAY_MS_MAX));
         let at = now.mono.saturating_add(after);
         let leave = Leave {
             at: at.saturating_add(Duration::from_millis(spread)),
@@ -335,7 +338,7 @@ impl Core {
     }
 
     fn error(&mut self, error: &Error<'_>, now: Now) {
-        let retry = Duration::from_millis(error.retry_after_ms);
+        let retry = retry_after(error);
         let class = error.code.class();
         match (error.scope, class) {
             (Scope::Message(id), Class::Surface) => {
@@ -381,16 +384,19 @@ impl Core {
                 self.lost(Why::Refused { code, message }, wait, now);
             }
             Class::Fresh | Class::Reconnect | Class::Token | Class::Stop | Class::Fault => {
-                let retry = Duration::from_millis(error.retry_after_ms);
-                self.refused(code, &message, retry, now);
+                self.refused(code, &message, retry_after(error), now);
             }
         }
     }
 
     fn repeat_at(&self, error: &Error<'_>, now: Now) -> Duration {
         let least = self.config.backoff_base;
-        now.mono + Duration::from_millis(error.retry_after_ms).max(least)
+        now.mono + retry_after(error).max(least)
     }
+}
+
+fn retry_after(error: &Error<'_>) -> Duration {
+    Duration::from_millis(error.retry_after_ms.min(AWAY_MS_MAX))
 }
 
 fn fault(code: Code, detail: &'static str) -> Handled {

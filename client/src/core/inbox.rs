@@ -129,11 +129,15 @@ impl Inbox {
     pub(crate) fn delivered(&mut self, first: u64, count: u64) -> Delivered {
         let last = first.saturating_add(count).saturating_sub(1);
         self.known = self.known.max(last);
-        let next = self.received.saturating_add(1);
-        if first > next {
-            return Delivered::Gap;
+        match first.checked_sub(self.received) {
+            Some(1) => Delivered::New { skip: 0 },
+            None | Some(0) => {
+                let known = self.received - first;
+                let skip = known.saturating_add(1);
+                Delivered::New { skip }
+            }
+            Some(_) => Delivered::Gap,
         }
-        Delivered::New { skip: next - first }
     }
 
     /// The next record goes to the application.

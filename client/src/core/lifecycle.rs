@@ -106,6 +106,7 @@ impl Core {
                 reason: Bye::CLOSING,
             }));
         }
+        self.save_position();
         let last_words = std::mem::take(&mut self.output);
         self.stop(Stop::Closed, last_words);
     }

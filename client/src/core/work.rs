@@ -232,7 +232,8 @@ impl Core {
         self.write(&Frame::CursorAck(CursorAck { cursor }));
     }
 
-    fn save_position(&mut self) {
+    /// What the application is through with need not come again, whether the server knows it or not.
+    pub(super) fn save_position(&mut self) {
         let position = self.inbox.taken();
         if let Some(changed) = position.filter(|_| position != self.saved_position) {
             self.changes.push(Change::Position(changed));

@@ -83,7 +83,7 @@ pub(super) struct Drive {
 enum Input {
     Link(Turn),
     Command(Option<Command>),
-    Taken(Option<Taken>),
+    Taken,
     Token(Result<String, TokenError>),
     /// The application has room for an event.
     Room,
@@ -156,7 +156,7 @@ impl Drive {
             turn = self.link.turn(read, &mut self.buffer) => Input::Link(turn),
             command = self.commands.recv() => Input::Command(command),
             changed = self.taken.changed() => match changed {
-                Ok(()) => Input::Taken(*self.taken.borrow_and_update()),
+                Ok(()) => Input::Taken,
                 Err(_) => Input::Deaf,
             },
             room = self.events.reserve(), if tell => match room {
@@ -180,17 +180,26 @@ impl Drive {
                     .disconnected(error.map(|error| error.to_string()), now);
             }
             Input::Command(Some(command)) => self.command(command, now),
-            Input::Command(None) | Input::Deaf => self.core.close(now),
-            Input::Taken(taken) => {
-                if let Some(taken) = taken {
-                    self.core.take(taken, now);
-                }
-            }
+            Input::Command(None) | Input::Deaf => self.close(now),
+            Input::Taken => self.take(now),
             Input::Token(token) => {
                 self.asking = None;
                 self.core.token(token.map(String::into_bytes), now);
             }
         }
+    }
+
+    fn take(&mut self, now: Now) {
+        let taken = *self.taken.borrow_and_update();
+        if let Some(taken) = taken {
+            self.core.take(taken, now);
+        }
+    }
+
+    /// What the application has finished with before it asked to close counts.
+    fn close(&mut self, now: Now) {
+        self.take(now);
+        self.core.close(now);
     }
 
     fn command(&mut self, command: Command, now: Now) {
@@ -213,7 +222,7 @@ impl Drive {
             }
             Command::Probe => self.core.probe(now),
             Command::Disconnect => self.core.disconnect(now),
-            Command::Close => self.core.close(now),
+            Command::Close => self.close(now),
         }
     }
 

@@ -5,7 +5,9 @@
     reason = "a test says what it expects, and panics at anything else"
 )]
 
+mod garbage;
 mod server;
+mod sockets;
 mod table;
 mod world;
 

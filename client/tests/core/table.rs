@@ -12,7 +12,7 @@ use millpond_wire::{
 use std::fmt::Write;
 use std::time::Duration;
 
-const STATES: [&str; 9] = [
+pub(crate) const STATES: [&str; 9] = [
     "resting",
     "token",
     "connecting",
@@ -43,7 +43,7 @@ fn state_times_event() {
     insta::assert_snapshot!(table);
 }
 
-fn core_in(state: &str) -> (Core, Now) {
+pub(crate) fn core_in(state: &str) -> (Core, Now) {
     let saved = Saved {
         position: (state != "syncing").then_some(Position {
             epoch: 5,
@@ -148,7 +148,7 @@ fn inputs() -> Vec<Input> {
     inputs
 }
 
-fn frames() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn frames() -> Vec<(&'static str, Vec<u8>)> {
     let code = |code| Frame::Error(error(code));
     let (epoch, reason, head) = (6, Reset::EPOCH, 3);
     let frames = [
@@ -238,7 +238,7 @@ fn go_away(code: Code) -> Frame<'static> {
     })
 }
 
-fn deliver(first_cursor: u64) -> Vec<u8> {
+pub(crate) fn deliver(first_cursor: u64) -> Vec<u8> {
     let mut records = Vec::new();
     let record = Record {
         kind: Kind::TEXT,
