@@ -27,6 +27,7 @@ counts! {
     hot Gauge "gateway_hot_connections" "Sockets with a multishot read.";
     partial_bytes Gauge "gateway_partial_bytes" "Bytes of unfinished frames.";
     outbox_bytes Gauge "gateway_outbox_bytes" "Bytes that wait for clients.";
+    promoted Counter "gateway_promoted_total" "Connections that became hot.";
     accepted Counter "gateway_accepted_total" "Sockets accepted.";
     accepts_failed Counter "gateway_accepts_failed_total" "Accepts that the kernel refused.";
     bytes_in Counter "gateway_received_bytes_total" "Bytes read from clients.";
@@ -75,6 +76,15 @@ fn place(tag: Option<Tag>) -> usize {
 }
 
 impl Counts {
+    /// All counts by name, for tests that ask whether something ever happened.
+    #[cfg(test)]
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let numbers = NUMBERS.iter().map(|(name, ..)| *name);
+        let reasons = Reason::ALL.iter().map(|reason| reason.name());
+        let values = self.numbers.values().into_iter().chain(self.closed);
+        numbers.chain(reasons).zip(values)
+    }
+
     pub(crate) fn closed(&mut self, reason: Reason) {
         self.closed[reason.index()] += 1;
     }

@@ -6,9 +6,9 @@
 mod answer;
 mod reader;
 
-pub(crate) use reader::{pool, spawn};
 #[cfg(test)]
 pub(crate) use reader::Reader;
+pub(crate) use reader::{pool, spawn};
 
 use crate::close::Reason;
 use millpond_backplane::mesh::{Receiver, Sender};

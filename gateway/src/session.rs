@@ -5,6 +5,8 @@
 mod feed;
 mod frames;
 mod opening;
+#[cfg(test)]
+mod table;
 
 pub(crate) use feed::Feed;
 

@@ -226,6 +226,17 @@ impl Shard {
         })
     }
 
+    /// Nothing is left of any connection.
+    #[cfg(test)]
+    pub(crate) fn assert_empty(&self) {
+        assert_eq!(self.slab.len(), 0, "connections");
+        assert_eq!(self.hands.extras.used(), 0, "extras");
+        assert_eq!(self.hands.outbox_bytes, 0, "bytes in outboxes");
+        assert_eq!(self.partials.bytes(), 0, "bytes of unfinished frames");
+        assert_eq!((self.hot, self.handshakes), (0, 0), "hot, handshakes");
+        assert_eq!(self.hands.desk.open(), 0, "questions");
+    }
+
     /// One event for one session, and all that follows from it at once.
     fn step(&mut self, slot: u32, event: Event<'_>) {
         self.step_once(slot, event);

@@ -1,4 +1,5 @@
 //! A gateway with a router in miniature behind it: over real sockets, and over the ring's double with faults.
 
-mod mill;
+pub(crate) mod mill;
+mod model;
 mod sockets;

@@ -120,11 +120,6 @@ impl<R: Ring, S: Sleep> Driver<R, S> {
     }
 
     #[cfg(test)]
-    pub(crate) fn into_ring(self) -> R {
-        self.ring
-    }
-
-    #[cfg(test)]
     pub(crate) fn parts(&mut self) -> (&mut R, &mut Shard) {
         (&mut self.ring, &mut self.shard)
     }

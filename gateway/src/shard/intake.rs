@@ -24,6 +24,7 @@ impl Shard {
         if hot && entry.heat >= HEAT_MAX {
             entry.reading = Reading::Streaming;
             self.hot += 1;
+            self.counts.numbers.promoted += 1;
             let op = Op::RecvMulti { slot: socket };
             self.hands.push(Kind::RecvMulti, slot, generation, op);
             return self.retime(slot);

@@ -25,17 +25,21 @@ use std::time::Duration;
 
 const SECRET: [u8; 32] = [7; 32];
 
-pub(super) fn keys() -> Keys {
+pub(crate) fn keys() -> Keys {
     Keys::hs256(&SECRET).unwrap()
 }
 
-pub(super) fn token(user: UserId) -> String {
-    let claims = serde_json::json!({ "sub": user.to_string(), "exp": 4_000_000_000_u64 });
+pub(crate) fn token(user: UserId) -> String {
+    token_until(user, 4_000_000_000)
+}
+
+pub(crate) fn token_until(user: UserId, exp: u64) -> String {
+    let claims = serde_json::json!({ "sub": user.to_string(), "exp": exp });
     let key = EncodingKey::from_secret(&SECRET);
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
 }
 
-pub(super) fn user(id: u64) -> UserId {
+pub(crate) fn user(id: u64) -> UserId {
     UserId::new(id).unwrap()
 }
 
@@ -89,6 +93,12 @@ impl Mill {
             .acked
             .get(&(user, device))
             .copied()
+    }
+
+    /// The newest cursor of an inbox.
+    pub(super) fn head(&self, user: UserId) -> u64 {
+        let state = self.state.lock().unwrap();
+        state.inboxes.get(&user).copied().unwrap_or(0)
     }
 
     /// Hints of nobody in particular, for a test that lies.
