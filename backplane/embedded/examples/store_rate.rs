@@ -1,6 +1,6 @@
 //! How many messages a second the store takes, and how long its worst commit is.
 //!
-//! `cargo run --release -p millpond-embedded --example store_rate -- [DIRECTORY [MESSAGES [MEMTABLE_KIB [WORKERS]]]]`
+//! `cargo run --release -p millpond-embedded --example store_rate -- [DIRECTORY [MESSAGES [MEMTABLE_KIB [WORKERS [TABLE_KIB]]]]]`
 //!
 //! A message is what a direct one costs: a history row with 64 bytes of payload, its dedup row, and a pointer in each of
 //! the two inboxes; every batch ends with a partition row. Conversations are random among a million.
@@ -28,6 +28,7 @@ fn main() {
     let messages = number(arguments.next(), 600_000);
     let memtable_bytes = number(arguments.next(), 4 << 10) << 10;
     let workers = number(arguments.next(), 2);
+    let table_bytes = number(arguments.next(), 16 << 10) << 10;
     for (durability, batch) in [
         (Durability::Sync, 64),
         (Durability::Sync, 256),
@@ -36,6 +37,7 @@ fn main() {
         let options = Options {
             durability,
             memtable_bytes,
+            table_bytes,
             workers: usize::try_from(workers).expect("a small number"),
             ..Options::default()
         };

@@ -12,6 +12,9 @@ pub struct Options {
     /// Bytes of one table's memtable before it is written out. Small ones keep stalls short. Taken when the store is
     /// created; an existing one keeps what it has.
     pub memtable_bytes: u64,
+    /// Bytes of one table file after a merge. The first level holds four of them, and random keys make every merge into
+    /// it rewrite all of it: so not much larger than a memtable. Taken when the store is created.
+    pub table_bytes: u64,
     /// Bytes of blocks kept in memory, all tables together.
     pub cache_bytes: u64,
     /// Bytes of journals before tables that hold them back are written out; also what a restart has to read again.
@@ -28,6 +31,7 @@ impl Default for Options {
             durability: Durability::Sync,
             sync_interval: Duration::from_millis(100),
             memtable_bytes: 4 << 20,
+            table_bytes: 16 << 20,
             cache_bytes: 64 << 20,
             journal_bytes_max: JOURNAL_BYTES,
             workers: 2,

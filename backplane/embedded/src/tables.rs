@@ -1,11 +1,13 @@
 //! The engine's keyspaces, one for each kind of row.
 
 use crate::{OpenError, Options};
+use fjall::compaction::Leveled;
 use fjall::config::{
     BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy,
 };
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 use std::path::Path;
+use std::sync::Arc;
 
 /// In the order in which a batch is written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -105,6 +107,9 @@ fn keyspace_options(table: Table, options: &Options) -> KeyspaceCreateOptions {
     };
     KeyspaceCreateOptions::default()
         .max_memtable_size(options.memtable_bytes)
+        .compaction_strategy(Arc::new(
+            Leveled::default().with_table_target_size(options.table_bytes),
+        ))
         .data_block_compression_policy(compression)
         .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
             BloomConstructionPolicy::BitsPerKey(10.0),
