@@ -31,6 +31,8 @@ pub struct Config {
     pub router: millpond_router::fused::Config,
     /// Commands of one shard that may wait for the router.
     pub router_queue: usize,
+    /// Hints to one shard that may wait.
+    pub link_queue: usize,
     /// Holds the durability too.
     pub store: millpond_embedded::Options,
     pub drain: Drain,
@@ -65,6 +67,7 @@ impl Default for Config {
             gateway: millpond_gateway::Limits::default(),
             router: millpond_router::fused::Config::default(),
             router_queue: 4096,
+            link_queue: 16_384,
             store: millpond_embedded::Options::default(),
             drain: Drain {
                 spread: Duration::from_secs(5),
@@ -183,10 +186,12 @@ fn apply_flag(flag: &FlagValue, config: &mut Config, problems: &mut Vec<String>)
 
 /// What two keys may not say at once.
 fn check_together(config: &Config, problems: &mut Vec<String>) {
-    if config.drain.spread >= config.drain.timeout {
+    let drained = config.drain.spread + config.gateway.drain_flush;
+    if drained >= config.drain.timeout {
         problems.push(format!(
-            "drain.spread ({}) must be shorter than drain.timeout ({}): clients that are told to wait longer would be cut off",
-            text::spell_duration(config.drain.spread),
+            "drain.spread and gateway.drain_flush are {} together and must be shorter than drain.timeout ({}): clients \
+             that are told to wait longer would be cut off",
+            text::spell_duration(drained),
             text::spell_duration(config.drain.timeout),
         ));
     }

@@ -8,4 +8,6 @@ pub mod bench;
 pub mod chat;
 pub mod config;
 pub mod secret;
+pub mod serve;
+pub mod server;
 pub mod token;

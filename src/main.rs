@@ -1,10 +1,12 @@
 //! The command line. Each subcommand is a file of its own in the library; here is only which one, and how it ends.
 //!
-//! Exit codes: 0 done; 1 it failed, standard error says why; 2 the command line or the configuration is wrong; 130 a
-//! second signal ended a stop that took too long. A bug ends the process by SIGABRT (134 in a shell).
+//! Exit codes: 0 done; 1 it failed, standard error says why; 2 the command line or the configuration is wrong; 3 the
+//! server can make nothing durable any more and a restart is the cure; 130 a second signal came before the server had
+//! stopped. A bug ends a server by SIGABRT (134 in a shell).
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// A messaging backend built for sockets per box.
@@ -17,19 +19,48 @@ struct Line {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Run a server: gateway, router and store in one process
+    Serve(millpond::serve::Arguments),
+    /// Talk to somebody from the terminal, or send lines through a pipe
+    Chat(millpond::chat::Arguments),
     /// Sign a token with the server's secret
     Token(millpond::token::Arguments),
+    /// Print the configuration with every key: the defaults, or what the same flags would give `serve`
+    Config(millpond::serve::Arguments),
+    /// Measure a server under load
+    Bench(millpond::bench::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Line::parse().command {
+        Command::Serve(arguments) => millpond::serve::run(&arguments),
+        Command::Chat(arguments) => millpond::chat::run(&arguments),
         Command::Token(arguments) => millpond::token::run(&arguments),
+        Command::Config(arguments) => print_config(&arguments),
+        Command::Bench(arguments) => millpond::bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("millpond: {error:#}");
-            ExitCode::FAILURE
+            // Where nobody listens there is nobody to tell.
+            let _unread = writeln!(std::io::stderr(), "millpond: {error:#}");
+            exit_code(&error)
         }
     }
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<millpond::config::Problems>() {
+        ExitCode::from(2)
+    } else if error.is::<millpond::serve::Stopped>() {
+        ExitCode::from(3)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn print_config(arguments: &millpond::serve::Arguments) -> anyhow::Result<()> {
+    let text = millpond::config::print(&arguments.config()?);
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
 }

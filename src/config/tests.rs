@@ -297,7 +297,7 @@ fn keys_that_contradict_each_other_are_refused() {
     };
     let wrong = load(&sources).expect_err("two contradictions").to_string();
     assert!(
-        wrong.contains("must be shorter than drain.timeout (15s)"),
+        wrong.contains("35s together and must be shorter than drain.timeout (15s)"),
         "{wrong}"
     );
     assert!(

@@ -29,6 +29,12 @@ pub(super) static KEYS: &[Key] = &[
         },
         show: |config| count(config.router_queue),
     },
+    Key {
+        name: "router.link_queue",
+        words: "Hints to one shard that may wait; beyond, they are dropped, and clients catch up by their cursors.",
+        set: |config, given| given.count(16..=1_000_000).map(|it| config.link_queue = it),
+        show: |config| count(config.link_queue),
+    },
     ranged!(count router.batch_entries_max, 1..=65_536, "Commands of one commit."),
     ranged!(bytes router.batch_bytes_max, 64 * KIB..=64 * MIB, "Payload of one commit."),
     ranged!(count router.commits_in_flight_max, 1..=64, "Commits on their way to the disk at a time."),

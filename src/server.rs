@@ -1,0 +1,167 @@
+//! One whole server: the store, the router above it, the gateway before it, and the mesh between them.
+//!
+//! The only place that knows both gateway and router. Used by `millpond serve`, and by tests that want a server in their
+//! own process. It starts nothing that it does not stop again: [`Server::drain`], then [`Server::stop`].
+
+use crate::config::{Config, Shards};
+use crate::secret::Secret;
+use anyhow::{Context as _, Result};
+use millpond_backplane::memory::{Clock as _, LinkDrops, MemoryRoutes, MeshLink, WallClock};
+use millpond_backplane::mesh;
+use millpond_backplane::metrics::Source;
+use millpond_backplane::routes::Routes;
+use millpond_backplane::store::Store;
+use millpond_embedded::FjallStore;
+use millpond_gateway::{Budget, Gateway, Keys, Prepared, Seams};
+use millpond_router::fused::{Failure, Fused, intake};
+use std::fs::DirBuilder;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    gateway: Gateway,
+    router: Fused,
+    store: Arc<FjallStore>,
+    address: SocketAddr,
+    budget: Budget,
+    link_drops: Arc<LinkDrops>,
+}
+
+impl Server {
+    /// Returns when clients are served.
+    pub fn start(config: &Config) -> Result<Self> {
+        make_private(&config.data)?;
+        let store = Arc::new(FjallStore::open(&config.data, &config.store)?);
+        let secret = Secret::open_or_create(&config.secret_path())?;
+        let prepared = millpond_gateway::prepare(gateway_config(config, &secret)?)?;
+        let (address, budget) = (prepared.local_addr(), prepared.budget());
+        let seat = Seat {
+            config,
+            store: store.clone(),
+            prepared,
+        };
+        let (gateway, router, link_drops) = seat.start()?;
+        Ok(Self {
+            gateway,
+            router,
+            store,
+            address,
+            budget,
+            link_drops,
+        })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// `Err` when nothing is acknowledged any more until a restart.
+    pub fn health(&self) -> Result<(), Failure> {
+        self.router.health()
+    }
+
+    /// What has numbers to show.
+    pub fn sources(&self) -> Vec<Arc<dyn Source>> {
+        vec![
+            Arc::new(self.gateway.metrics()),
+            self.router.counters(),
+            self.store.clone(),
+            self.link_drops.clone(),
+        ]
+    }
+
+    /// Takes nobody new, and sends everybody away over `spread`.
+    pub fn drain(&self, spread: Duration) {
+        self.gateway.drain(spread);
+    }
+
+    /// Ends a drained server: the gateway first, at most for `patience`, then the router, then the store. Whatever is
+    /// not finished was not acknowledged.
+    pub fn stop(self, patience: Duration) -> Result<()> {
+        let gateway = self.gateway.join(patience);
+        let router = self.router.stop();
+        drop(self.store);
+        gateway?;
+        router.map_err(anyhow::Error::from)
+    }
+}
+
+/// What everything is plugged into.
+struct Seat<'a> {
+    config: &'a Config,
+    store: Arc<FjallStore>,
+    prepared: Prepared,
+}
+
+impl Seat<'_> {
+    fn start(self) -> Result<(Gateway, Fused, Arc<LinkDrops>)> {
+        let bells = self.prepared.bells();
+        let routes: Arc<dyn Routes> = Arc::new(MemoryRoutes::new(self.lease()));
+        let (appenders, intake) = intake(bells.len(), self.config.router_queue);
+        let queues = bells
+            .into_iter()
+            .map(|bell| mesh::channel(self.config.link_queue, bell));
+        let (senders, downlinks) = queues.unzip();
+        let link = MeshLink::new(senders);
+        let link_drops = link.drops();
+        let store: Arc<dyn Store> = self.store;
+        let router = Fused::start(
+            self.config.router,
+            store.clone(),
+            routes.clone(),
+            Box::new(link),
+            intake,
+            || WallClock.now_ms(),
+        )?;
+        let seams = Seams {
+            appenders,
+            downlinks,
+            store,
+            routes,
+        };
+        Ok((self.prepared.start(seams)?, router, link_drops))
+    }
+
+    /// Long enough that a renewal may fail a few times.
+    fn lease(&self) -> Duration {
+        LEASE_MIN.max(5 * self.config.gateway.lease_renewal)
+    }
+}
+
+const LEASE_MIN: Duration = Duration::from_secs(10);
+
+fn gateway_config(config: &Config, secret: &Secret) -> Result<millpond_gateway::Config> {
+    let keys = Keys::hs256(secret.bytes()).context("the secret is too short")?;
+    let mut gateway = millpond_gateway::Config::new(config.listen, keys);
+    gateway.limits = config.gateway;
+    gateway.shards = match config.shards {
+        Shards::Count(count) => count.get(),
+        Shards::PerCore => cores(),
+    };
+    Ok(gateway)
+}
+
+/// Cores this process may use.
+fn cores() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(cores).unwrap_or(u16::MAX)
+}
+
+/// A folder of messages is nobody else's to read. One that exists keeps the mode its owner gave it.
+fn make_private(data: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.with_context(|| {
+        let data = data.display();
+        format!("the data directory {data} cannot be made; choose another with --data")
+    })
+}
