@@ -19,7 +19,7 @@ pub(crate) struct Unable(pub String);
 
 /// `_IOR('X', 125, u32)` of Linux' ext4, and its flag for "do not even flush the journal".
 const EXT4_IOC_SHUTDOWN: libc::c_ulong = 0x8004_587D;
-const NO_LOG_FLUSH: u32 = 2;
+static NO_LOG_FLUSH: u32 = 2;
 
 impl Disk {
     /// A fresh, mounted file system of this size.
@@ -28,9 +28,14 @@ impl Disk {
         let (image, mounted_at) = (folder.path().join("image"), folder.path().join("mounted"));
         std::fs::create_dir(&mounted_at).map_err(|error| Unable(error.to_string()))?;
         let file = std::fs::File::create(&image).map_err(|error| Unable(error.to_string()))?;
-        file.set_len(mebibytes << 20).map_err(|error| Unable(error.to_string()))?;
+        file.set_len(mebibytes << 20)
+            .map_err(|error| Unable(error.to_string()))?;
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_ref()])?;
-        let disk = Self { image, mounted_at, _folder: folder };
+        let disk = Self {
+            image,
+            mounted_at,
+            _folder: folder,
+        };
         disk.mount()?;
         disk.try_cut()?;
         disk.restore();
@@ -58,18 +63,31 @@ impl Disk {
     }
 
     fn try_cut(&self) -> Result<(), Unable> {
-        let root = std::fs::File::open(&self.mounted_at).map_err(|error| Unable(error.to_string()))?;
+        let root =
+            std::fs::File::open(&self.mounted_at).map_err(|error| Unable(error.to_string()))?;
         #[expect(unsafe_code, reason = "there is no safe wrapper of this ioctl")]
         // SAFETY: the descriptor is open for the whole call, and the kernel only reads the flag during it.
-        let result = unsafe { libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const NO_LOG_FLUSH) };
+        let result =
+            unsafe { libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const NO_LOG_FLUSH) };
         if result == 0 {
             return Ok(());
         }
-        Err(Unable(format!("EXT4_IOC_SHUTDOWN: {}", std::io::Error::last_os_error())))
+        Err(Unable(format!(
+            "EXT4_IOC_SHUTDOWN: {}",
+            std::io::Error::last_os_error()
+        )))
     }
 
     fn mount(&self) -> Result<(), Unable> {
-        run("mount", &["-o".as_ref(), "loop".as_ref(), self.image.as_ref(), self.mounted_at.as_ref()])
+        run(
+            "mount",
+            &[
+                "-o".as_ref(),
+                "loop".as_ref(),
+                self.image.as_ref(),
+                self.mounted_at.as_ref(),
+            ],
+        )
     }
 
     fn unmount(&self) -> Result<(), Unable> {
@@ -91,5 +109,8 @@ fn run(program: &str, arguments: &[&std::ffi::OsStr]) -> Result<(), Unable> {
     if output.status.success() {
         return Ok(());
     }
-    Err(Unable(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+    Err(Unable(format!(
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    )))
 }

@@ -13,6 +13,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 const USER: u64 = 7;
+/// Behind every case: its echo says that all before it was taken.
+const SENTINEL: &[u8] = b"all was well";
 
 #[test]
 fn every_truncation_of_every_frame_ends_quietly() {
@@ -97,20 +99,20 @@ fn a_hundred_thousand_bad_connections_disturb_nobody() {
     );
 }
 
-/// What a connection showed from now to its end, or to the answer of a PING.
+/// What a connection showed from now to its end, or to the answer of the sentinel.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    Pong,
+    Echoed,
     /// Closed, behind this ERROR.
     Closed(Option<Code>),
     Hung,
 }
 
-/// Sends `bytes` and a PING on a fresh session, and holds the answer against the decoder.
+/// Sends `bytes` and the sentinel on a fresh session, and holds the answer against the decoder.
 fn judge(server: &Server, device: u64, token: &[u8], bytes: &[u8]) {
     let (mut peer, _) = Peer::connect(server.listen, device, token, None);
     let mut stream = bytes.to_vec();
-    encode(&Frame::Ping(Ping { cursor: None }), &mut stream);
+    encode(&Frame::Echo(Echo { payload: SENTINEL }), &mut stream);
     peer.write(&stream);
     let expected = oracle(&stream);
     if expected == Verdict::Incomplete {
@@ -122,8 +124,8 @@ fn judge(server: &Server, device: u64, token: &[u8], bytes: &[u8]) {
     let fits = match expected {
         Verdict::Malformed(code) => seen == Outcome::Closed(Some(code)),
         Verdict::Incomplete => matches!(seen, Outcome::Closed(_)),
-        Verdict::Valid => matches!(seen, Outcome::Pong | Outcome::Closed(Some(_))),
-        Verdict::Bye => seen == Outcome::Closed(None),
+        Verdict::Valid => matches!(seen, Outcome::Echoed | Outcome::Closed(Some(_))),
+        Verdict::Farewell => seen == Outcome::Closed(None),
     };
     assert!(fits, "{bytes:02x?}: expected {expected:?}, seen {seen:?}");
 }
@@ -136,7 +138,8 @@ enum Verdict {
     Incomplete,
     /// Whole valid frames; what they ask for may still be refused with a code.
     Valid,
-    Bye,
+    /// BYE, or an ERROR of the client's own: the server just closes.
+    Farewell,
 }
 
 fn oracle(mut stream: &[u8]) -> Verdict {
@@ -146,7 +149,7 @@ fn oracle(mut stream: &[u8]) -> Verdict {
             Err(_) if refusable => return Verdict::Valid,
             Err(bad) => return Verdict::Malformed(bad.code()),
             Ok(Decoded::Need(_)) => return Verdict::Incomplete,
-            Ok(Decoded::Frame(Frame::Bye(_), _)) => return Verdict::Bye,
+            Ok(Decoded::Frame(Frame::Bye(_) | Frame::Error(_), _)) => return Verdict::Farewell,
             Ok(Decoded::Frame(frame, used)) => {
                 refusable |= !matches!(
                     frame,
@@ -163,7 +166,7 @@ fn outcome(peer: &mut Peer) -> Outcome {
     let mut code = None;
     loop {
         let seen = peer.next(|frame| match frame {
-            Frame::Pong(_) => Some(None),
+            Frame::Echoed(echoed) if echoed.payload == SENTINEL => Some(None),
             Frame::Error(Error {
                 code,
                 scope: Scope::Connection,
@@ -172,7 +175,7 @@ fn outcome(peer: &mut Peer) -> Outcome {
             _ => None,
         });
         match seen {
-            Ok(Some(None)) => return Outcome::Pong,
+            Ok(Some(None)) => return Outcome::Echoed,
             Ok(Some(error)) => code = error,
             Ok(None) => {}
             Err(End::Closed) => return Outcome::Closed(code),

@@ -1,7 +1,7 @@
 //! Two people who talk to each other through the SDK as fast as acknowledgements allow, and everything they saw.
 
 use crate::peer::with;
-use millpond_client::{Client, Event, Events, Message, MemoryStorage, Options, Sent, Token};
+use millpond_client::{Client, Event, Events, MemoryStorage, Message, Options, Sent, Token};
 use millpond_wire::DeviceId;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -35,10 +35,16 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) enum Sight {
     /// It is about to send this text under this id.
-    Sending { id: u64, text: String },
+    Sending {
+        id: u64,
+        text: String,
+    },
     Acked(Sent),
     Received(Message),
-    Reset { epoch: u64, head: u64 },
+    Reset {
+        epoch: u64,
+        head: u64,
+    },
 }
 
 /// The two, talking.
@@ -57,23 +63,38 @@ const PATIENCE: Duration = Duration::from_secs(180);
 impl Talk {
     /// Starts a thread for each of the two.
     pub(crate) fn start(address: SocketAddr, people: [(u64, Vec<u8>); 2], plan: &Plan) -> Self {
-        let (enough, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (enough, acked) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
         let users = [people[0].0, people[1].0];
-        let sides = people.into_iter().zip([users[1], users[0]]).map(|((user, token), peer)| {
-            let side = Side {
-                seen: Seen { user, peer, device: 100 + user, seen: Vec::new() },
-                plan: plan.clone(),
-                enough: enough.clone(),
-                acked_by_all: acked.clone(),
-                random: SmallRng::seed_from_u64(plan.seed ^ user),
-                sent: 0,
-                open: 0,
-            };
-            let token = String::from_utf8(token).expect("a token is text");
-            std::thread::spawn(move || side.run(address, token))
-        });
+        let sides = people
+            .into_iter()
+            .zip([users[1], users[0]])
+            .map(|((user, token), peer)| {
+                let side = Side {
+                    seen: Seen {
+                        user,
+                        peer,
+                        device: 100 + user,
+                        seen: Vec::new(),
+                    },
+                    plan: plan.clone(),
+                    enough: enough.clone(),
+                    acked_by_all: acked.clone(),
+                    random: SmallRng::seed_from_u64(plan.seed ^ user),
+                    sent: 0,
+                    open: 0,
+                };
+                let token = String::from_utf8(token).expect("a token is text");
+                std::thread::spawn(move || side.run(address, token))
+            });
         let sides = sides.collect();
-        Self { enough, acked, sides }
+        Self {
+            enough,
+            acked,
+            sides,
+        }
     }
 
     /// Messages acknowledged until now, of both.
@@ -88,7 +109,10 @@ impl Talk {
 
     /// Waits until both are done.
     pub(crate) fn finish(self) -> Vec<Seen> {
-        self.sides.into_iter().map(|side| side.join().expect("a side ends by itself")).collect()
+        self.sides
+            .into_iter()
+            .map(|side| side.join().expect("a side ends by itself"))
+            .collect()
     }
 }
 
@@ -104,7 +128,10 @@ struct Side {
 
 impl Side {
     fn run(mut self, address: SocketAddr, token: String) -> Seen {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(async {
             let mut options = Options::new(address.to_string(), Token::Fixed(token))
                 .storage(MemoryStorage::new(DeviceId(self.seen.device)));
@@ -124,7 +151,12 @@ impl Side {
             if self.open > 0 {
                 self.hear(client, events).await;
             }
-            assert!(Instant::now() < deadline, "{} waits for {} acks", self.seen.user, self.open);
+            assert!(
+                Instant::now() < deadline,
+                "{} waits for {} acks",
+                self.seen.user,
+                self.open
+            );
         }
     }
 
@@ -136,7 +168,10 @@ impl Side {
             }
             self.sent += 1;
             let text = format!("{} says {}", self.seen.user, self.sent);
-            let id = client.enqueue(with(self.seen.peer), text.clone()).await.expect("the window is small");
+            let id = client
+                .enqueue(with(self.seen.peer), text.clone())
+                .await
+                .expect("the window is small");
             self.seen.seen.push(Sight::Sending { id, text });
             self.open += 1;
         }
@@ -158,7 +193,10 @@ impl Side {
             Event::Reset { epoch, head, .. } => self.seen.seen.push(Sight::Reset { epoch, head }),
             Event::Failed { code, message, .. } => panic!("refused: {code} {message}"),
             Event::Stopped { why } => panic!("stopped: {why}"),
-            Event::Connected { .. } | Event::Disconnected { .. } | Event::Synced | Event::Receipt { .. } => {}
+            Event::Connected { .. }
+            | Event::Disconnected { .. }
+            | Event::Synced
+            | Event::Receipt { .. } => {}
         }
         let odds = self.plan.disconnect_one_in;
         if odds > 0 && self.random.random_range(0..odds) == 0 {

@@ -2,8 +2,12 @@
 //! Every server is a child process of the built `millpond`, on ports the kernel chose, stopped by its own id.
 
 mod devices;
+mod disk;
+mod exchange;
 mod first_light;
 mod hostile;
+mod judge;
+mod load;
 mod peer;
 mod resend;
 mod server;

@@ -46,7 +46,7 @@ impl Server {
             .arg(data)
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(log())
             .spawn()
             .expect("the program can be run");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -160,6 +160,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What servers say is shown where `MILLPOND_TEST_LOG` is set.
+fn log() -> Stdio {
+    if std::env::var_os("MILLPOND_TEST_LOG").is_some() {
+        Stdio::inherit()
+    } else {
+        Stdio::null()
     }
 }
 

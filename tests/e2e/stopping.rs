@@ -1,7 +1,7 @@
 //! How a server ends, and what it says meanwhile.
 
 use crate::peer::{End, Peer};
-use crate::server::Server;
+use crate::server::{Server, eventually};
 use millpond_wire::{Code, Frame};
 use std::time::Duration;
 
@@ -41,5 +41,7 @@ fn the_admin_address_answers() {
     assert!(server.page("/readyz").starts_with("HTTP/1.1 200"));
     assert!(server.page("/nothing").starts_with("HTTP/1.1 404"));
     let (_peer, ..) = Peer::join(server.listen, 1, &server.token(7));
-    assert_eq!(server.metric("millpond_gateway_connections"), 1.0);
+    eventually("the connection is counted", || {
+        server.metric("millpond_gateway_connections") == 1.0
+    });
 }
