@@ -80,7 +80,6 @@ pub enum Reply {
 }
 
 /// The state of one client.
-#[derive(Debug)]
 pub struct Core {
     config: Config,
     rng: SmallRng,
@@ -125,6 +124,21 @@ impl std::fmt::Debug for Auth {
             Self::Token(_) => "Token(…)",
             Self::Wanted => "Wanted",
         })
+    }
+}
+
+impl std::fmt::Debug for Core {
+    /// Without tokens and payloads, so that it can be logged.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut fields = f.debug_struct("Core");
+        fields.field("device", &self.device);
+        fields.field("attempt", &self.attempt);
+        fields.field("auth", &self.auth);
+        fields.field("state", &self.state);
+        fields.field("inbox", &self.inbox);
+        fields.field("outbox", &self.outbox.len());
+        fields.field("events", &self.events.len());
+        fields.finish_non_exhaustive()
     }
 }
 

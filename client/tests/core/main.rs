@@ -9,6 +9,7 @@ mod garbage;
 mod server;
 mod sockets;
 mod table;
+mod timing;
 mod world;
 
 use world::World;

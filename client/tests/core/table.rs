@@ -3,7 +3,8 @@
 use crate::server::{DEVICE, welcome};
 use crate::world::{at, direct};
 use millpond_client::{
-    Code, Config, Core, Event, From, Kind, Now, Phase, Position, Saved, TokenError, Wish,
+    Code, Config, Core, DeviceId, Event, From, Kind, Now, Origin, Phase, Position, Saved,
+    TokenError, Wish,
 };
 use millpond_wire::{
     Decoded, Deliver, Error, Frame, GoAway, Mode, PREFACE, Ping, Pong, Record, Records, Reset,
@@ -239,10 +240,22 @@ fn go_away(code: Code) -> Frame<'static> {
 }
 
 pub(crate) fn deliver(first_cursor: u64) -> Vec<u8> {
+    delivery(first_cursor, None)
+}
+
+pub(crate) fn own(first_cursor: u64, device: DeviceId, client_msg_id: u64) -> Vec<u8> {
+    let origin = Origin {
+        device,
+        client_msg_id,
+    };
+    delivery(first_cursor, Some(origin))
+}
+
+fn delivery(first_cursor: u64, origin: Option<Origin>) -> Vec<u8> {
     let mut records = Vec::new();
     let record = Record {
         kind: Kind::TEXT,
-        origin: None,
+        origin,
         stub: false,
         counts: true,
         conversation: direct(2),
@@ -260,7 +273,7 @@ pub(crate) fn deliver(first_cursor: u64) -> Vec<u8> {
     }))
 }
 
-fn bytes(frame: &Frame<'_>) -> Vec<u8> {
+pub(crate) fn bytes(frame: &Frame<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode(frame, &mut bytes);
     bytes
