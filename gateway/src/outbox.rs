@@ -1,7 +1,7 @@
 //! What waits to be written to one socket. Frames of one turn leave as one send; one send is in flight at a time; what
 //! the socket does not take waits for one readiness, not in an armed send.
 
-use std::mem::{replace, take};
+use std::mem::take;
 
 #[derive(Default, Debug)]
 pub(crate) struct Outbox {
@@ -123,7 +123,7 @@ impl Outbox {
         self.queued = Vec::new();
         if let Writing::Blocked { bytes, from } = &mut self.writing {
             dropped += bytes.len() - *from;
-            drop(replace(bytes, Vec::new()));
+            drop(take(bytes));
             *from = 0;
         }
         dropped

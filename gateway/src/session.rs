@@ -21,13 +21,19 @@ use millpond_wire::{
     Ack, Code, DeviceId, Error, Frame, GoAway, HELLO_BYTES_MAX, List, Malformed, Mark, Receipt,
     Scope, SendAck, UserId,
 };
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long after a refused SEND its window is taken as empty: acks are hints, and a lost one must not close it for ever.
 const SENDS_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 /// How soon a reading that was refused is tried again.
 const READ_RETRY: Duration = Duration::from_secs(1);
+
+/// An encoded record, the same bytes for all who read it; sessions only look at it.
+#[expect(
+    clippy::disallowed_types,
+    reason = "a body crosses the mesh once for all its readers of a shard"
+)]
+pub(crate) type SharedRecord = std::sync::Arc<[u8]>;
 
 #[derive(Debug)]
 pub(crate) enum Session {
@@ -106,7 +112,7 @@ pub(crate) enum Event<'a> {
     /// Records with consecutive cursors that the inbox has grown by.
     Hints {
         first: u64,
-        records: &'a [Arc<[u8]>],
+        records: &'a [SharedRecord],
     },
     Acks(&'a [Ack]),
     Refused {
@@ -136,7 +142,7 @@ pub(crate) enum Action<'a> {
     /// A DELIVER (live) of records that stay where they are.
     Deliver {
         first: u64,
-        records: &'a [Arc<[u8]>],
+        records: &'a [SharedRecord],
     },
     /// Refused by the log, a SEND comes back as [`Event::Refused`].
     Append(Entry),
@@ -217,10 +223,13 @@ impl Session {
         }
     }
 
-    /// Up to where the device keeps its inbox, of an open session.
+    /// Up to where the device keeps its inbox; `None` while that is only its own claim.
     pub(crate) fn acked(&self) -> Option<u64> {
         match self {
-            Self::Open(live) => Some(live.acked()),
+            Self::Open(live) => {
+                let claim = matches!(live.feed, Feed::Syncing { .. });
+                (!claim).then(|| live.acked())
+            }
             Self::Door { .. } | Self::Greeting { .. } | Self::Opening(_) | Self::Closed => None,
         }
     }
@@ -323,6 +332,10 @@ impl End {
 /// The next state, where it is another one.
 type Outcome = Result<Option<Session>, End>;
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "everything else is judged by `before_session`"
+)]
 fn at_door(since: u32, event: Event<'_>, around: &Around<'_>) -> Outcome {
     match event {
         Event::Preface => Ok(Some(Session::Greeting { since })),
@@ -330,6 +343,10 @@ fn at_door(since: u32, event: Event<'_>, around: &Around<'_>) -> Outcome {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "everything else is judged by `before_session`"
+)]
 fn greeted(
     since: u32,
     event: Event<'_>,

@@ -127,6 +127,7 @@ mod tests {
         Pass(u32),
     }
 
+    #[expect(clippy::disallowed_types, reason = "proptest's own")]
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (0..8u32, 0..SPAN).prop_map(|(slot, after)| Step::Set(slot, after)),

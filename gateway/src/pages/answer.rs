@@ -92,18 +92,18 @@ fn history_read(history: &HistoryAsk) -> Read {
 fn draft(epoch: u64, placed: &Placed<'_>, answers: &mut impl Iterator<Item = Answer>) -> Draft {
     match placed.ask {
         Ask::Open(open) => {
-            let head = head(inbox(answers));
+            let head = head(&inbox(answers));
             let epoch = epoch + resets(user(answers));
             Draft::Done(opened(open, placed.older, epoch, head))
         }
         Ask::Page(page) => {
             let rows = inbox(answers);
-            let head = head(inbox(answers));
+            let head = head(&inbox(answers));
             let epoch = epoch + resets(user(answers));
             page_draft(page, epoch, head, rows)
         }
         Ask::History(ask) => Draft::Done(history_page(ask, &history(answers))),
-        Ask::Head { .. } => Draft::Done(ReplyBody::Head(head(inbox(answers)))),
+        Ask::Head { .. } => Draft::Done(ReplyBody::Head(head(&inbox(answers)))),
         Ask::Close(_) => Draft::Done(ReplyBody::Closed),
     }
 }
@@ -253,7 +253,7 @@ fn inbox(answers: &mut impl Iterator<Item = Answer>) -> Vec<(u64, InboxRow)> {
     }
 }
 
-fn head(rows: Vec<(u64, InboxRow)>) -> u64 {
+fn head(rows: &[(u64, InboxRow)]) -> u64 {
     rows.first().map_or(0, |(cursor, _)| *cursor)
 }
 

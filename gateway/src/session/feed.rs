@@ -2,10 +2,9 @@
 //! and whoever is behind is fed pages, one question at a time, until it has caught up. Nothing is queued for a client but
 //! its position.
 
-use super::{Action, Around, Live, refuse};
+use super::{Action, Around, Live, SharedRecord, refuse};
 use crate::pages::{Ask, Found, Page, PageAsk, SyncAsk};
 use millpond_wire::{Code, Deliver, Frame, Mode, Records, Reset, Scope, Sync, SyncDone};
-use std::sync::Arc;
 
 /// How an open session gets its records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,7 +101,7 @@ impl Live {
     pub(super) fn hints(
         &mut self,
         first: u64,
-        records: &[Arc<[u8]>],
+        records: &[SharedRecord],
         around: &Around<'_>,
         act: &mut impl FnMut(Action<'_>),
     ) {
@@ -117,7 +116,7 @@ impl Live {
     fn deliver(
         &mut self,
         first: u64,
-        records: &[Arc<[u8]>],
+        records: &[SharedRecord],
         around: &Around<'_>,
         act: &mut impl FnMut(Action<'_>),
     ) {

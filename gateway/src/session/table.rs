@@ -1,5 +1,11 @@
 //! The table state × event, as a reviewed snapshot; and what holds for any sequence of events.
 
+#![expect(
+    clippy::disallowed_types,
+    clippy::wildcard_enum_match_arm,
+    reason = "proptest's own types; a test names what it expects and lumps the rest"
+)]
+
 use super::*;
 use crate::close::Reason;
 use crate::pages::{Ask, Found, Hail, Opened, Page};
@@ -174,7 +180,7 @@ fn states() -> Vec<(&'static str, Session)> {
 struct Things {
     token: String,
     expired: String,
-    records: Vec<Arc<[u8]>>,
+    records: Vec<SharedRecord>,
     page: Page,
     last_page: Page,
     no_page: Page,
@@ -506,7 +512,7 @@ proptest! {
         let around = around(&limits, &keys);
         let mut session = Session::Open(Live { unacked: 0, ..live(Feed::Suspended) });
         let mut other = Other { shown: HEAD, ..Other::default() };
-        let record: Arc<[u8]> = vec![0].into();
+        let record: SharedRecord = vec![0].into();
         for happening in happenings {
             let records = vec![record.clone(); 4];
             let page;

@@ -1,19 +1,13 @@
 //! What other threads send: hints from the routers, answers of the page readers, orders of the gateway. Whatever names a
 //! connection is compared with the slab, whole, before a byte leaves.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "a delivery's record is shared by all its readers; here it is only held for a turn"
-)]
-
 use super::{Order, Shard};
 use crate::pages::{Reply, ReplyBody};
-use crate::session::Event;
+use crate::session::{Event, SharedRecord};
 use millpond_backplane::Address;
 use millpond_backplane::link::{Downlink, DownlinkBody};
 use millpond_backplane::mesh::Receiver;
 use millpond_wire::{Ack, Mark};
-use std::sync::Arc;
 
 #[derive(Debug)]
 pub(super) struct Mail {
@@ -31,7 +25,7 @@ struct Together {
     marks: Vec<Mark>,
     /// Cursor of the first record.
     first: u64,
-    records: Vec<Arc<[u8]>>,
+    records: Vec<SharedRecord>,
 }
 
 impl Mail {

@@ -1,11 +1,6 @@
 //! A router in miniature over memory drivers: gives sequences and cursors, writes rows, answers and delivers. No faults
 //! of its own; what a test finds wrong is the gateway's doing.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "the stores of the seams are shared, and this one feeds many shards"
-)]
-
 use crate::token::Keys;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use millpond_backplane::link::{Downlink, DownlinkBody, Link};

@@ -330,8 +330,7 @@ impl Good {
     }
 
     fn delivered(&mut self, deliver: &Deliver<'_>) {
-        let mut cursor = deliver.first_cursor;
-        for record in deliver.records.iter() {
+        for (cursor, record) in (deliver.first_cursor..).zip(deliver.records.iter()) {
             if cursor > self.cursor + 1 {
                 return self.sync();
             }
@@ -349,7 +348,6 @@ impl Good {
                 self.user
             );
             self.cursor = cursor.max(self.cursor);
-            cursor += 1;
         }
         self.say(&Frame::CursorAck(CursorAck {
             cursor: self.cursor,
