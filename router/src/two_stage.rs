@@ -194,18 +194,17 @@ impl Owner {
 
     /// Runs a batch of the next partition that has one; without any, writes what lags.
     fn run_next(&mut self) -> Result<(), OwnerError> {
-        self.phase = Phase::Idle;
         for turn in 0..self.lanes.len() {
             let lane = (self.first + turn) % self.lanes.len();
             let logged = self.read(lane)?;
             if !logged.is_empty() || self.lanes[lane].lags() {
                 self.first = lane + 1;
-                self.phase = Phase::Dead;
                 let output = self.run(lane, &logged)?;
                 self.phase = Phase::Emitting { lane, output };
                 return Ok(());
             }
         }
+        self.phase = Phase::Idle;
         Ok(())
     }
 

@@ -322,6 +322,50 @@ fn a_cursor_acknowledged_long_after_is_looked_up() {
 }
 
 #[test]
+fn a_cursor_acknowledged_before_its_batch_is_durable_needs_no_store() {
+    let mut house = House::new();
+    let first = house.turn((0..100).map(|id| send(1, 2, id, "x").entry()));
+    let second = house.turn([acked(2, 1, 100)]);
+    house.commit(first);
+    house.commit(second);
+    let last = house.core.run_last(house.now_ms);
+    house.commit(last);
+    let Answer::Marks(Some(row)) = house.ask(Read::Marks(direct(1, 2))) else {
+        panic!("the marks moved")
+    };
+    assert_eq!(row.members[1].delivered, 100);
+}
+
+#[test]
+fn lagging_rows_cost_at_most_one_row_per_message() {
+    let mut house = House::new();
+    let mut rows = 0;
+    for round in 1..=50 {
+        let messages = (0..40).map(|n| send(2 * n + 1, 2 * n + 2, round, "x").entry());
+        let acks = (1..=80).map(|id| acked(id, 1, round - 1));
+        let turn = house.turn(messages.chain(acks).collect::<Vec<_>>());
+        rows += turn.batch.rows();
+        house.commit(turn);
+        house.pass(1000);
+    }
+    assert!(rows <= 50 * (40 * 5 + 1), "{rows}");
+    assert!(
+        rows > 50 * 40 * 4 + 1000,
+        "{rows}: some of what lags is written"
+    );
+    while house.core.has_dirty() {
+        let turn = house.core.run_last(house.now_ms);
+        house.commit(turn);
+    }
+    let users = house
+        .store
+        .dump()
+        .into_iter()
+        .filter(|row| matches!(row, Write::User { .. }));
+    assert_eq!(users.count(), 80);
+}
+
+#[test]
 fn what_was_read_is_told_to_the_author_and_the_readers_other_devices() {
     let mut house = House::new().online(1, 1).online(2, 1).online(2, 2);
     house.run([send(1, 2, 10, "a").entry()]);

@@ -2,14 +2,14 @@
 
 use crate::people::{acked, ahead, read, send};
 use crate::stages::{Stages, USERS, first_emissions};
-use millpond_backplane::log::{Log, Topic};
+use millpond_backplane::log::{Log, LogError, Topic};
 use millpond_backplane::memory::{AppendFault, Atomicity, CommitFault, Crash, MemoryStore};
 use millpond_backplane::store::{Batch, Durability, Store, Write};
 use millpond_backplane::{
     Command, CommandBody, ConversationKey, Entry, InboxBody, InboxEntry, Position, VirtualPartition,
 };
 use millpond_router::fused::{Config, FusedCore};
-use millpond_router::two_stage::{Half, Owner, Progress};
+use millpond_router::two_stage::{Half, Owner, OwnerError, Progress};
 use millpond_wire::UserId;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -438,6 +438,55 @@ fn check_state(
             Write::Message { .. } | Write::Inbox { .. } | Write::Partition { .. } => {}
         }
     }
+}
+
+/// The log's clock may jump back, also while no owner runs; the partition's time does not.
+#[test]
+fn the_time_of_a_partition_never_goes_back() {
+    let stages = Stages::new();
+    for (millisecond, id) in [(5_000_000, 1), (1_000_000, 2), (2_000_000, 3)] {
+        stages.clock.set(millisecond);
+        stages.append([send(1, 2, id, "x").entry(), acked(1, 1, id)]);
+        stages.run_both();
+    }
+    let times = stages.rows().into_iter().filter_map(|row| match row {
+        Write::Partition { row, .. } => Some(row.time_ms),
+        _ => None,
+    });
+    let times: Vec<u64> = times.collect();
+    assert!(
+        times.len() > 2 && times.iter().all(|time| *time == 5_000_000),
+        "{times:?}"
+    );
+}
+
+/// An envelope that does not decode is skipped and counted, and what follows is taken.
+#[test]
+fn a_record_that_does_not_decode_is_skipped() {
+    let stages = Stages::new();
+    let mut owner = stages.owner(Half::Conversations).unwrap();
+    stages.log.fail_read(LogError::Corrupt {
+        offset: 0,
+        what: "ordered by a test".into(),
+    });
+    stages.append([send(1, 2, 1, "x").entry()]);
+    stages.append([send(1, 2, 2, "y").entry()]);
+    while owner.step().unwrap() == Progress::Busy {}
+    assert_eq!(owner.counters().dead_letters.value(), 1);
+    assert!(!sent(&stages.rows()).is_empty());
+}
+
+/// A log that has lost what an owner has not read yet ends that owner.
+#[test]
+fn a_hole_in_the_log_is_an_error() {
+    let stages = Stages::new();
+    stages.append([send(1, 2, 1, "x").entry()]);
+    let partition = VirtualPartition::of_conversation(crate::people::direct(1, 2));
+    let position = stages.log.entries(Topic::Commands, partition)[0].position;
+    stages.log.truncate(Topic::Commands, partition, position);
+    let mut owner = stages.owner(Half::Conversations).unwrap();
+    while owner.step().is_ok() {}
+    assert!(matches!(owner.step(), Err(OwnerError::Dead)));
 }
 
 /// The users of these tests must not all live in one partition, or nothing would interleave.
