@@ -27,7 +27,7 @@ fn main() {
         .map_or_else(std::env::temp_dir, PathBuf::from);
     let messages = number(arguments.next(), 600_000);
     let memtable_bytes = number(arguments.next(), 4 << 10) << 10;
-    let workers = number(arguments.next(), 2);
+    let workers = number(arguments.next(), 3);
     let table_bytes = number(arguments.next(), 16 << 10) << 10;
     for (durability, batch) in [
         (Durability::Sync, 64),

@@ -3,7 +3,7 @@
 use millpond_backplane::store::Durability;
 use std::time::Duration;
 
-/// Measured defaults; see `examples/store_rate.rs`.
+/// `examples/store_rate.rs` measures what a choice costs.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub durability: Durability,
@@ -19,7 +19,8 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Bytes of journals before tables that hold them back are written out; also what a restart has to read again.
     pub journal_bytes_max: u64,
-    /// Threads that write out memtables and merge tables.
+    /// Threads that write out memtables and merge tables. The engine's first one only writes out, and hands merges back
+    /// to the queue over and over while the others are busy: with two that costs a core, with one merges hold up commits.
     pub workers: usize,
     /// Open files of tables.
     pub open_files_max: usize,
@@ -34,7 +35,7 @@ impl Default for Options {
             table_bytes: 16 << 20,
             cache_bytes: 64 << 20,
             journal_bytes_max: JOURNAL_BYTES,
-            workers: 2,
+            workers: 3,
             open_files_max: 512,
         }
     }
