@@ -22,9 +22,9 @@ pub struct Common {
     /// Connections
     #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
     pub connections: u32,
-    /// Messages each connection keeps unanswered in a closed loop
-    #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
-    pub in_flight: u32,
+    /// Messages each connection keeps unanswered in a closed loop [default: 1 for echo, 8 for messages]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=1024))]
+    pub in_flight: Option<u32>,
     /// Payload bytes of a message
     #[arg(long, default_value_t = 128, value_parser = value_parser!(u32).range(16..=4096))]
     pub payload: u32,
@@ -61,6 +61,10 @@ pub struct Common {
     #[command(flatten)]
     pub output: Output,
 }
+
+/// Of a closed loop, when the command line names none: one echo at a time; enough messages to fill a group commit.
+pub(crate) const ECHOES_IN_FLIGHT: u32 = 1;
+pub(crate) const MESSAGES_IN_FLIGHT: u32 = 8;
 
 /// Connections of one run: what fits the smallest usual table of direct descriptors (20,000).
 pub const CONNECTIONS_MAX: u32 = 18_000;

@@ -7,7 +7,7 @@ mod figures;
 pub(crate) use client::{Door, EchoClient};
 pub use figures::EchoFigures;
 
-use crate::args::{Common, Echo};
+use crate::args::{self, Common, Echo};
 use crate::clock::Clock;
 use crate::cpu::{self, Cores};
 use crate::generator::{Drive, Driven, GRACE, Load, Plan, Scenario, establish, open_ring};
@@ -92,6 +92,10 @@ fn rounds(args: &Echo, sides: &[Side; 2], stop: &Stop) -> anyhow::Result<[Kept; 
     Ok(kept)
 }
 
+fn in_flight(common: &Common) -> u32 {
+    common.in_flight.unwrap_or(args::ECHOES_IN_FLIGHT)
+}
+
 fn plan(args: &Echo) -> Plan {
     let common = &args.common;
     let load = match args.rate {
@@ -100,7 +104,7 @@ fn plan(args: &Echo) -> Plan {
             rate,
         },
         None => Load::Closed {
-            in_flight: common.in_flight,
+            in_flight: in_flight(common),
         },
     };
     Plan {
@@ -204,7 +208,7 @@ fn parameters(args: &Echo, cores: Cores) -> serde_json::Value {
         "load": if args.rate.is_some() { "open" } else { "closed" },
         "rate": args.rate,
         "arrivals": format!("{:?}", common.arrivals),
-        "in_flight": common.in_flight,
+        "in_flight": in_flight(common),
         "payload_bytes": common.payload,
         "warmup_s": common.warmup,
         "seconds": args.seconds,

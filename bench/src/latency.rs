@@ -36,6 +36,10 @@ impl Latency {
 
     /// `count` messages were never answered.
     pub fn lose(&mut self, count: u64) {
+        // Recording nothing would still move the maximum.
+        if count == 0 {
+            return;
+        }
         self.histogram.saturating_record_n(NEVER_NS, count);
         self.lost += count;
     }
@@ -132,6 +136,9 @@ mod tests {
     fn lost_answers_sit_above_every_finite_one() {
         let mut latency = Latency::default();
         (0..98).for_each(|_| latency.record(1_000_000));
+        latency.lose(0);
+        let max_us = latency.summary(Origin::IntendedSend).max_us.unwrap();
+        assert!((999.0..1_001.0).contains(&max_us), "{max_us}");
         latency.lose(2);
         assert_eq!(latency.count(), 100);
         assert_eq!(latency.lost(), 2);

@@ -4,12 +4,13 @@
 mod client;
 mod figures;
 mod history;
+mod identity;
 mod peer;
 mod phase;
 
 pub use figures::MessagesFigures;
 
-use crate::args::{Common, Messages, Rate};
+use crate::args::{self, Common, Messages, Rate};
 use crate::clock::Clock;
 use crate::cpu::{self, Cores};
 use crate::generator::{Drive, Driven, GRACE, Load, Plan, Scenario, establish, open_ring};
@@ -17,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::perf::{Counting, Counts};
 use crate::program::Program;
 use crate::progress::Progress;
-use crate::report::{Report, Verdict};
+use crate::report::{Judged, Report, Verdict};
 use crate::sockets::Sockets;
 use crate::target::{Target, file_system};
 use anyhow::{Context, ensure};
@@ -45,6 +46,7 @@ pub fn run(args: &Messages, program: &Program) -> anyhow::Result<Verdict> {
     let mut run = Run::connect(args, program, &target)?;
     let phases = run.phases()?;
     let figures = MessagesFigures::new(&phases, &run.client);
+    let violations = run.violations(&phases, &figures.checker);
     let mut report = Report::new(
         "messages",
         program,
@@ -57,7 +59,7 @@ pub fn run(args: &Messages, program: &Program) -> anyhow::Result<Verdict> {
             .iter()
             .filter_map(|done| done.void(common.lag_limit_ms)),
     );
-    report.violations.extend(run.violations(&phases));
+    report.violations = violations;
     report.publish(&common.output)
 }
 
@@ -85,7 +87,11 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// Not with perf attached: that disturbs the generator, and its times do not count.
     fn void(&self, lag_limit_ms: f64) -> Option<String> {
+        if self.counts.is_some() {
+            return None;
+        }
         let p99_ms = self.driven.lag.quantile_ns(0.99)? as f64 / 1e6;
         (p99_ms > lag_limit_ms).then(|| {
             format!(
@@ -126,25 +132,29 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The loads that were asked for, then a short one with perf attached, whose times do not count.
+    /// The loads that were asked for, then each once more for a short time with perf attached, whose times do not count.
     fn phases(&mut self) -> anyhow::Result<Vec<Done>> {
         let mut done = Vec::new();
         let open = match self.args.rate {
             Rate::PerSecond(rate) => Some(rate),
             Rate::Closed => {
-                done.push(self.phase("closed loop", None)?);
+                done.push(self.phase(None)?);
                 None
             }
             Rate::ClosedThenHalf => {
-                done.push(self.phase("closed loop", None)?);
-                Some(half(&done[0].driven))
+                let closed = self.phase(None)?;
+                let rate = half(&closed.driven);
+                done.push(closed);
+                Some(rate)
             }
         };
-        if let Some(rate) = open.filter(|_| self.goes_on()) {
-            done.push(self.phase("open", Some(rate))?);
+        if open.is_some() && self.goes_on() {
+            done.push(self.phase(open)?);
         }
-        if self.goes_on() {
-            done.extend(self.counted(open)?);
+        for rate in done.iter().map(|done| done.rate).collect::<Vec<_>>() {
+            if self.goes_on() {
+                done.extend(self.counted(rate)?);
+            }
         }
         Ok(done)
     }
@@ -163,7 +173,7 @@ impl<'a> Run<'a> {
                 rate,
             },
             None => Load::Closed {
-                in_flight: common.in_flight,
+                in_flight: in_flight(common),
             },
         };
         Plan {
@@ -174,7 +184,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn phase(&mut self, name: &'static str, rate: Option<u32>) -> anyhow::Result<Done> {
+    fn phase(&mut self, rate: Option<u32>) -> anyhow::Result<Done> {
+        let name = if rate.is_some() {
+            "open"
+        } else {
+            "closed loop"
+        };
         let before = self.metrics();
         let mut done = self.drive(name, rate, self.plan(rate))?;
         let after = self.metrics();
@@ -230,8 +245,8 @@ impl<'a> Run<'a> {
         Ok(Some(done))
     }
 
-    fn violations(&self, phases: &[Done]) -> Vec<String> {
-        let mut violations = self.client.history.judge();
+    fn violations(&self, phases: &[Done], judged: &Judged) -> Vec<String> {
+        let mut violations = judged.violations.clone();
         violations.extend(self.client.fault().map(str::to_owned));
         let incomplete = self.client.incomplete();
         let interrupted = phases.iter().any(|done| done.driven.interrupted);
@@ -253,6 +268,10 @@ fn half(driven: &Driven) -> u32 {
     u32::try_from(half).unwrap_or(u32::MAX).max(1)
 }
 
+fn in_flight(common: &Common) -> u32 {
+    common.in_flight.unwrap_or(args::MESSAGES_IN_FLIGHT)
+}
+
 fn parameters(args: &Messages, cores: Cores, target: &Target) -> serde_json::Value {
     let common = &args.common;
     serde_json::json!({
@@ -260,7 +279,7 @@ fn parameters(args: &Messages, cores: Cores, target: &Target) -> serde_json::Val
         "pairs": common.connections / 2,
         "rate": format!("{:?}", args.rate),
         "arrivals": format!("{:?}", common.arrivals),
-        "in_flight": common.in_flight,
+        "in_flight": in_flight(common),
         "payload_bytes": common.payload,
         "warmup_s": common.warmup,
         "seconds": args.seconds,

@@ -142,6 +142,16 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(file, text).with_context(|| format!("writing {}", file.display()))
 }
 
+/// What the checker says of all that clients saw.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Judged {
+    pub operations: u64,
+    pub conversations: u64,
+    /// Not where the server wanted messages again: then their order is not promised.
+    pub sender_order_judged: bool,
+    pub violations: Vec<String>,
+}
+
 /// The middle and the ends of the same measure over several rounds.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct Spread {

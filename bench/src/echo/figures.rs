@@ -193,7 +193,9 @@ impl Figures for EchoFigures {
         table.numbers("latency p99 µs", sides.map(|side| side.latency.p99_us));
         table.numbers("latency max µs", sides.map(|side| side.latency.max_us));
         table.numbers("lost", sides.map(|side| Some(side.latency.lost as f64)));
-        table.numbers("generator lag p99 µs", sides.map(|side| side.lag_p99_us));
+        if self.raw.lag_p99_us.is_some() {
+            table.numbers("generator lag p99 µs", sides.map(|side| side.lag_p99_us));
+        }
         table.numbers(
             "server system calls/message",
             sides.map(|side| side.system_calls_per_message),

@@ -31,7 +31,7 @@ fn parse(line: &[&str]) -> crate::args::RawEchoServer {
 fn common(connections: u32) -> Common {
     Common {
         connections,
-        in_flight: 1,
+        in_flight: None,
         payload: 128,
         arrivals: Arrivals::Constant,
         warmup: 0,

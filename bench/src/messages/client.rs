@@ -1,19 +1,21 @@
 //! Pairs of users who write to each other: every message is acked, delivered to the partner, and both sides acknowledge
 //! their inboxes. Whatever the server says is kept for the checker.
 
-use super::history::History;
+use super::history::{History, Received};
+use super::identity::Identity;
 use super::peer::{Peer, Seen, Stage};
 use super::phase::Phase;
 use crate::clock::{Clock, SECOND_NS};
 use crate::generator::Scenario;
 use crate::outbox::Outboxes;
 use crate::program::Tokens;
+use crate::report::Judged;
 use crate::sockets::{Closed, Talk};
-use crate::talk::{frames, greet, unix_ms};
+use crate::talk::{frames, greet};
 use anyhow::{Context, bail, ensure};
 use millpond_wire::{
-    Ack, Class, CursorAck, Deliver, DeviceId, Error, Frame, Kind, Ping, Pong, Record, Scope, Send,
-    SyncDone, UserId, encode,
+    Ack, Class, CursorAck, Deliver, Error, Frame, Kind, Ping, Pong, Record, Scope, Send, SyncDone,
+    encode,
 };
 
 pub(crate) struct MessagesClient {
@@ -27,7 +29,7 @@ pub(crate) struct MessagesClient {
     /// Until when every complete message brings the sender's next one (closed loop).
     keep_until_ns: u64,
     pub(crate) phase: Phase,
-    pub(crate) history: History,
+    history: History,
     /// Acked and delivered.
     complete: u64,
     outstanding: u64,
@@ -35,10 +37,11 @@ pub(crate) struct MessagesClient {
     next_rid: u64,
     next_sweep_ns: u64,
     fault: Option<String>,
-    identity: u64,
+    identity: Identity,
     /// Asked for what was missing, and told what others have: for the report.
     pub(crate) syncs: u64,
     pub(crate) receipts: u64,
+    repeats: u64,
 }
 
 /// Bytes of the intended time and the number.
@@ -69,9 +72,10 @@ impl MessagesClient {
             next_rid: 1,
             next_sweep_ns: 0,
             fault: None,
-            identity: unix_ms() << 16,
+            identity: Identity::new(),
             syncs: 0,
             receipts: 0,
+            repeats: 0,
         }
     }
 
@@ -89,6 +93,13 @@ impl MessagesClient {
         }
     }
 
+    /// What the checker says of everything so far, once all is quiet.
+    pub(crate) fn judge(&self) -> Judged {
+        let caught_up = self.fault.is_none() && self.incomplete() == 0;
+        self.history
+            .judge(&self.identity, caught_up, self.repeats > 0)
+    }
+
     /// Messages that were sent and never seen through.
     pub(crate) fn incomplete(&self) -> u64 {
         let open = |peer: &Peer| {
@@ -99,14 +110,6 @@ impl MessagesClient {
             sent.count() + peer.waiting.len()
         };
         self.peers.iter().map(|peer| open(peer) as u64).sum()
-    }
-
-    fn user(&self, at: usize) -> UserId {
-        UserId::new(self.identity + at as u64).expect("milliseconds are not 0, nor 2^47")
-    }
-
-    fn device(&self) -> DeviceId {
-        DeviceId(self.identity)
     }
 
     fn send(&mut self, at: usize, intended_ns: u64, outboxes: &mut Outboxes) {
@@ -121,8 +124,9 @@ impl MessagesClient {
 
     fn send_now(&mut self, at: usize, intended_ns: u64, outboxes: &mut Outboxes) {
         let number = self.peers[at].send(intended_ns);
-        self.phase.sent(self.clock.now_ns());
-        self.history.sent(at, number);
+        let now_ns = self.clock.now_ns();
+        self.phase.sent(now_ns);
+        self.history.sent(at, number, now_ns);
         self.put_send(at, number, intended_ns, outboxes);
     }
 
@@ -131,7 +135,7 @@ impl MessagesClient {
         self.payload[..8].copy_from_slice(&intended_ns.to_be_bytes());
         self.payload[8..STAMP_BYTES].copy_from_slice(&number.to_be_bytes());
         let send = Frame::Send(Send {
-            client_msg_id: peer.first_id + number,
+            client_msg_id: self.identity.message(number),
             conversation: peer.conversation,
             after: None,
             kind: Kind::TEXT,
@@ -155,10 +159,9 @@ impl MessagesClient {
             }
             Frame::Deliver(deliver) => self.delivered(at, deliver, now_ns, outboxes)?,
             Frame::Welcome(welcome) => {
-                let peer = &mut self.peers[at];
-                peer.epoch = welcome.epoch;
+                self.identity.set_epoch(at, welcome.epoch);
                 let window = usize::try_from(welcome.send_window).unwrap_or(UNANSWERED_MAX);
-                peer.send_window = window.min(UNANSWERED_MAX);
+                self.peers[at].send_window = window.min(UNANSWERED_MAX);
                 self.sync(at, outboxes);
             }
             Frame::SyncDone(done) => self.synced(at, *done, outboxes),
@@ -193,11 +196,11 @@ impl MessagesClient {
         outboxes: &mut Outboxes,
     ) -> anyhow::Result<()> {
         let peer = &mut self.peers[at];
-        let number = ack.client_msg_id.wrapping_sub(peer.first_id);
+        let number = self.identity.number(ack.client_msg_id);
         let seen = peer
             .acked(number)
             .context("an ack of a message that was never sent")?;
-        self.history.acked(at, number, ack.seq);
+        self.history.acked(at, number, ack.seq, now_ns);
         let Seen::First {
             intended_ns,
             complete,
@@ -260,9 +263,15 @@ impl MessagesClient {
             record.conversation == self.peers[at].conversation,
             "user {at} got a message of another conversation"
         );
+        let received = |own, number| Received {
+            own,
+            number,
+            cursor,
+            seq: record.seq,
+        };
         if let Some(origin) = record.origin {
-            let number = origin.client_msg_id.wrapping_sub(self.peers[at].first_id);
-            self.history.received(at, cursor, at, number, record.seq);
+            let number = self.identity.number(origin.client_msg_id);
+            self.history.received(at, received(true, number), now_ns);
             return Ok(());
         }
         let partner = at ^ 1;
@@ -272,8 +281,7 @@ impl MessagesClient {
             "a payload that is not what was sent"
         );
         let number = word(record.payload, 8);
-        self.history
-            .received(at, cursor, partner, number, record.seq);
+        self.history.received(at, received(false, number), now_ns);
         let seen = self.peers[partner].delivered(number);
         let seen = seen.context("a delivery of a message that was never sent")?;
         if let Seen::First {
@@ -310,7 +318,7 @@ impl MessagesClient {
         peer.stage = peer.stage.syncing();
         let sync = Frame::Sync(millpond_wire::Sync {
             rid,
-            epoch: peer.epoch,
+            epoch: self.identity.epoch(at),
             cursor: peer.cursor,
             max_bytes: SYNC_BYTES,
         });
@@ -332,16 +340,21 @@ impl MessagesClient {
         let peer = &mut self.peers[at];
         match error.scope {
             Scope::Message(id) if repeat => {
-                peer.repeats
-                    .push_back((at_ns, id.wrapping_sub(peer.first_id)));
+                peer.repeats.push_back((at_ns, self.identity.number(id)));
                 self.phase.repeats += 1;
+                self.repeats += 1;
                 Ok(())
             }
             Scope::Request(_) if repeat => {
                 peer.stage = peer.stage.refused();
                 Ok(())
             }
-            Scope::Message(_) | Scope::Request(_) | Scope::Connection => {
+            Scope::Message(id) => {
+                let number = self.identity.number(id);
+                self.history.refused(at, number, error.code.0, now_ns);
+                bail!("the server refused a message: {}", error.code)
+            }
+            Scope::Request(_) | Scope::Connection => {
                 bail!("the server refused: {} {}", error.code, error.message)
             }
         }
@@ -404,9 +417,9 @@ impl Talk for MessagesClient {
 
 impl Scenario for MessagesClient {
     fn greet(&mut self, at: usize, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        let first_id = unix_ms() << 20;
-        self.peers.push(Peer::new(self.user(at ^ 1), first_id));
-        let (user, device) = (self.user(at), self.device());
+        self.identity.add(0);
+        self.peers.push(Peer::new(self.identity.user(at ^ 1)));
+        let (user, device) = (self.identity.user(at), self.identity.device());
         greet(device, &(self.tokens)(user, device)?, out);
         Ok(())
     }

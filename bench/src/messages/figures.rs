@@ -3,7 +3,7 @@
 use super::Done;
 use super::client::MessagesClient;
 use crate::latency::{Origin, Summary, microseconds};
-use crate::report::{Figures, Table};
+use crate::report::{Figures, Judged, Table};
 use serde::Serialize;
 
 #[derive(Clone, Debug, Serialize)]
@@ -13,8 +13,7 @@ pub struct MessagesFigures {
     pub syncs: u64,
     /// RECEIPT frames that came: delivered positions of partners.
     pub receipts: u64,
-    /// Events the checker has judged.
-    pub checked_events: u64,
+    pub checker: Judged,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -48,7 +47,7 @@ impl MessagesFigures {
             phases: phases.iter().map(PhaseFigures::new).collect(),
             syncs: client.syncs,
             receipts: client.receipts,
-            checked_events: client.history.len(),
+            checker: client.judge(),
         }
     }
 }
@@ -116,7 +115,9 @@ impl Figures for MessagesFigures {
         line("generator, share of a core", |phase| {
             Some(phase.client_share)
         });
-        line("generator lag p99 µs", |phase| phase.lag_p99_us);
+        if self.phases.iter().any(|phase| phase.lag_p99_us.is_some()) {
+            line("generator lag p99 µs", |phase| phase.lag_p99_us);
+        }
         line("rows/message", |phase| phase.rows_per_message);
         line("messages/commit", |phase| phase.messages_per_commit);
         line("server system calls/message", |phase| {
@@ -126,8 +127,22 @@ impl Figures for MessagesFigures {
             phase.instructions_per_message
         });
         line("repeats asked for", |phase| Some(phase.repeats as f64));
-        let checked = format!("{} events judged by the checker", self.checked_events);
-        table.row([checked]);
+        let judged = &self.checker;
+        table.row([format!(
+            "checker: {} operations in {} conversations, {}{}",
+            judged.operations,
+            judged.conversations,
+            if judged.violations.is_empty() {
+                "nothing is wrong"
+            } else {
+                "VIOLATED"
+            },
+            if judged.sender_order_judged {
+                ""
+            } else {
+                " (order of senders not judged: repeats)"
+            },
+        )]);
         table
     }
 }

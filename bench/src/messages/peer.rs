@@ -9,11 +9,8 @@ pub(super) struct Peer {
     /// Whom it writes to.
     pub(super) conversation: Conversation,
     pub(super) stage: Stage,
-    pub(super) epoch: u64,
     /// SENDs the server takes without answering.
     pub(super) send_window: usize,
-    /// Its message with number n has the id `first_id + n`.
-    pub(super) first_id: u64,
     /// Messages with a number from `settled` on, in order; the front one is not seen through.
     pub(super) sent: VecDeque<Sent>,
     pub(super) settled: u64,
@@ -84,13 +81,11 @@ pub(super) enum Seen {
 }
 
 impl Peer {
-    pub(super) fn new(partner: UserId, first_id: u64) -> Self {
+    pub(super) fn new(partner: UserId) -> Self {
         Self {
             conversation: Conversation::Direct(partner),
             stage: Stage::Greeting,
-            epoch: 0,
             send_window: 0,
-            first_id,
             sent: VecDeque::new(),
             settled: 0,
             unanswered: 0,
@@ -175,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_message_is_complete_once_in_whatever_order_and_repeats_change_nothing() {
-        let mut peer = Peer::new(UserId::new(2).unwrap(), 100);
+        let mut peer = Peer::new(UserId::new(2).unwrap());
         assert_eq!((peer.send(5), peer.send(6)), (0, 1));
         let first = |intended_ns, complete| {
             Some(Seen::First {

@@ -102,13 +102,13 @@ impl Table {
         self.client.next = at;
         let now_ns = self.client.clock.now_ns();
         self.client.due(now_ns, &mut self.outboxes);
-        let id = self.client.peers[at].first_id + number;
+        let id = self.client.identity.message(number);
         assert_eq!(self.said(at), [Said::Send { id }]);
     }
 
     fn ack(&mut self, at: usize, number: u64, seq: u64) {
         let acks = [Ack {
-            client_msg_id: self.client.peers[at].first_id + number,
+            client_msg_id: self.client.identity.message(number),
             status: AckStatus::New,
             seq,
             server_ms: 1,
@@ -137,15 +137,15 @@ impl Table {
         payload[8..16].copy_from_slice(&number.to_be_bytes());
         let own = at == from;
         let origin = own.then(|| Origin {
-            device: self.client.device(),
-            client_msg_id: self.client.peers[at].first_id + number,
+            device: self.client.identity.device(),
+            client_msg_id: self.client.identity.message(number),
         });
         let record = Record {
             kind: Kind::TEXT,
             origin,
             stub: own,
             counts: !own,
-            conversation: Conversation::Direct(self.client.user(at ^ 1)),
+            conversation: Conversation::Direct(self.client.identity.user(at ^ 1)),
             seq: number + 1,
             sender: None,
             server_ms: 1,
@@ -256,7 +256,7 @@ fn beyond_the_window_messages_wait_and_their_time_runs() {
     table.client.due(0, &mut table.outboxes);
     assert_eq!(table.said(0), []);
     table.ack(0, 0, 1);
-    let id = table.client.peers[0].first_id + 2;
+    let id = table.client.identity.message(2);
     assert_eq!(table.said(0), [Said::Send { id }]);
     table.ack(0, 2, 2);
     let slowest_ns = table.client.phase.ack.quantile_ns(1.0).unwrap();
@@ -267,7 +267,7 @@ fn beyond_the_window_messages_wait_and_their_time_runs() {
 fn a_busy_server_gets_the_same_message_again() {
     let mut table = Table::opened();
     table.send(0, 0);
-    let id = table.client.peers[0].first_id;
+    let id = table.client.identity.message(0);
     let busy = |scope, code| {
         Frame::Error(Error {
             code,
