@@ -476,6 +476,27 @@ fn a_record_that_does_not_decode_is_skipped() {
     assert!(!sent(&stages.rows()).is_empty());
 }
 
+/// Both inboxes of a message may lie in one partition: the high-water mark tells its two emissions apart.
+#[test]
+fn both_members_in_one_partition_get_the_message() {
+    let partition = |id| VirtualPartition::of_user(UserId::new(id).unwrap());
+    let other = (2..).find(|id| partition(*id) == partition(1)).unwrap();
+    let stages = Stages::new();
+    let command = send(1, other, 1, "x").command();
+    let conversation = VirtualPartition::of_conversation(command.conversation);
+    stages.append([Entry::Command(command)]);
+    for (half, partition) in [
+        (Half::Conversations, conversation),
+        (Half::Inboxes, partition(1)),
+    ] {
+        let mut owner = stages.owner_of(half, &[partition]).unwrap();
+        while owner.step().unwrap() == Progress::Busy {}
+    }
+    let rows = stages.rows();
+    let placed = rows.iter().filter(|row| matches!(row, Write::Inbox { .. }));
+    assert_eq!(placed.count(), 2);
+}
+
 /// A log that has lost what an owner has not read yet ends that owner.
 #[test]
 fn a_hole_in_the_log_is_an_error() {

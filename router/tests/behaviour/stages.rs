@@ -55,14 +55,21 @@ impl Stages {
     }
 
     pub(crate) fn owner(&self, half: Half) -> Result<Owner, OwnerError> {
+        self.owner_of(half, &partitions(half))
+    }
+
+    pub(crate) fn owner_of(
+        &self,
+        half: Half,
+        partitions: &[VirtualPartition],
+    ) -> Result<Owner, OwnerError> {
         let routes = Arc::new(MemoryRoutes::new(Duration::from_secs(60)));
         let releaser = Releaser::new(routes, Box::new(self.link.clone()));
         let log: Box<dyn Log> = Box::new(self.log.clone());
-        let partitions = partitions(half);
         Owner::open(
             half,
             self.config,
-            &partitions,
+            partitions,
             log,
             self.store.clone(),
             releaser,

@@ -9,10 +9,11 @@ use millpond_backplane::memory::{
 };
 use millpond_backplane::metrics::Source;
 use millpond_backplane::routes::{Route, Routes};
-use millpond_backplane::store::{Durability, StoreError, Write};
+use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError, Write};
 use millpond_router::fused::{Config, Fused, intake};
 use millpond_wire::Code;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 struct Running {
@@ -24,6 +25,11 @@ struct Running {
 
 fn start(shards: usize, capacity: usize) -> Running {
     let store = Arc::new(MemoryStore::new(Durability::Sync, Atomicity::Batch));
+    let running = start_over(store.clone(), shards, capacity);
+    Running { store, ..running }
+}
+
+fn start_over(store: Arc<dyn Store>, shards: usize, capacity: usize) -> Running {
     let routes = Arc::new(MemoryRoutes::new(Duration::from_secs(3600)));
     routes.renew(address(1, 1).gateway, 1);
     routes.put(Route {
@@ -34,16 +40,9 @@ fn start(shards: usize, capacity: usize) -> Running {
     let (shards, intake) = intake(shards, capacity);
     let clock = || 1_000_000;
     let link_end = Box::new(link.clone());
-    let fused = Fused::start(
-        Config::default(),
-        store.clone(),
-        routes,
-        link_end,
-        intake,
-        clock,
-    );
+    let fused = Fused::start(Config::default(), store, routes, link_end, intake, clock);
     Running {
-        store,
+        store: Arc::new(MemoryStore::new(Durability::Sync, Atomicity::Batch)),
         link,
         shards,
         fused: fused.unwrap(),
@@ -159,6 +158,52 @@ fn a_failed_commit_acknowledges_nothing_ever_again() {
     assert!(why.to_string().contains("ordered by a test"), "{why}");
     assert!(running.fused.stop().is_err());
     assert_eq!(running.store.commits(), 1);
+}
+
+/// A slow store whose second commit fails, and which would take a third.
+#[derive(Debug)]
+struct FailsOnce {
+    rows: MemoryStore,
+    commits: AtomicU64,
+}
+
+impl Store for FailsOnce {
+    fn read(&self, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
+        self.rows.read(reads)
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        std::thread::sleep(Duration::from_millis(20));
+        match self.commits.fetch_add(1, Ordering::SeqCst) {
+            1 => Err(StoreError::Failed("once".into())),
+            _ => self.rows.commit(batch),
+        }
+    }
+
+    fn epoch(&self) -> u64 {
+        1
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Sync
+    }
+}
+
+#[test]
+fn no_batch_is_committed_behind_one_that_failed() {
+    let store = Arc::new(FailsOnce {
+        rows: MemoryStore::new(Durability::Sync, Atomicity::Batch),
+        commits: AtomicU64::new(0),
+    });
+    let mut running = start_over(store.clone(), 1, 1024);
+    for id in 0..20 {
+        running.append(0, send(1, 2, id, "x").entry());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.wait_for(10, is_unavailable);
+    assert!(running.fused.stop().is_err());
+    assert_eq!(store.commits.load(Ordering::SeqCst), 2, "tried");
+    assert_eq!(store.rows.commits(), 1, "succeeded");
 }
 
 #[test]
