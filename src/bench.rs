@@ -31,7 +31,7 @@ enum Scenario {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let program = Program {
         executable: std::env::current_exe().context("finding this executable")?,
-        version: format!("millpond {}", env!("CARGO_PKG_VERSION")),
+        version: version(),
         tokens,
         stop: Stop::default(),
     };
@@ -50,6 +50,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Verdict::Good => Ok(()),
         Verdict::Void => bail!("the run is void, the report says why"),
         Verdict::Violated => bail!("the server failed the run, the report says how"),
+    }
+}
+
+/// With the commit, where whoever built it has named one.
+fn version() -> String {
+    let version = concat!("millpond ", env!("CARGO_PKG_VERSION"));
+    match option_env!("MILLPOND_COMMIT") {
+        Some(commit) => format!("{version} ({commit})"),
+        None => version.to_owned(),
     }
 }
 

@@ -10,9 +10,9 @@ mod process;
 
 pub use exits::{EXIT_AT_ONCE, Stopped};
 
-use crate::config::{Config, FlagValue, Sources, load};
+use crate::config::{Config, FlagValue, Problems, Sources, load};
 use crate::server::Server;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use exits::{abort_on_panic, end_after, end_on_second};
 use millpond_api::{Bounds, Pages};
 use millpond_backplane::metrics::Source;
@@ -75,9 +75,10 @@ impl Arguments {
         let mut flags = Vec::new();
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
-                bail!(
+                let problem = format!(
                     "--set: wanted KEY=VALUE, found \"{pair}\"; write for example: --set drain.spread=5s"
                 );
+                return Err(Problems(vec![problem]).into());
             };
             flags.push(flag("--set", key, value));
         }

@@ -252,7 +252,9 @@ mod tests {
     fn old_lines_are_let_go_but_never_waiting_ones() {
         let mut transcript = Transcript::default();
         transcript.wrote(1);
-        (1..=2 * LINES_MAX as u64).for_each(|seq| drop(transcript.found(seq)));
+        for seq in 1..=2 * LINES_MAX as u64 {
+            transcript.found(seq);
+        }
         assert_eq!(transcript.waiting(), 1);
         transcript.sent(1, 5000);
         transcript.found(5001);

@@ -50,11 +50,9 @@ fn every_key_is_printed_with_words_and_value() {
     let table: toml::Table = text.parse().expect("TOML");
     let mut printed = Vec::new();
     for (name, value) in &table {
-        match value {
-            toml::Value::Table(section) => {
-                printed.extend(section.keys().map(|key| format!("{name}.{key}")));
-            }
-            _ => printed.push(name.clone()),
+        match value.as_table() {
+            Some(section) => printed.extend(section.keys().map(|key| format!("{name}.{key}"))),
+            None => printed.push(name.clone()),
         }
     }
     printed.sort();

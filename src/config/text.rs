@@ -66,7 +66,9 @@ pub(crate) fn spell_duration(duration: Duration) -> String {
         (60_000, "m"),
         (1_000, "s"),
     ];
-    let fits = units.iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
+    let fits = units
+        .iter()
+        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
     fits.map_or_else(
         || format!("{ms}ms"),
         |(unit, name)| format!("{}{name}", ms / unit),
@@ -78,7 +80,7 @@ pub(crate) fn spell_bytes(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let fits = units
         .iter()
-        .find(|(unit, _)| bytes > 0 && bytes % unit == 0);
+        .find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
     fits.map_or_else(
         || bytes.to_string(),
         |(unit, name)| format!("{}{name}", bytes / unit),

@@ -15,16 +15,24 @@ fn finding(file: &File, what: &str) -> Finding {
 
 fn module_files(tree: &Tree) -> Vec<Finding> {
     let named = tree.rust().filter(|file| file.name() == "mod.rs");
-    named.map(|file| finding(file, "call it like its folder, beside it")).collect()
+    named
+        .map(|file| finding(file, "call it like its folder, beside it"))
+        .collect()
 }
 
 fn headers(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.rust() {
         match header_lines(&file.text) {
-            0 => findings.push(finding(file, "begin with `//!`: what it is, what it must never do, who calls it")),
+            0 => findings.push(finding(
+                file,
+                "begin with `//!`: what it is, what it must never do, who calls it",
+            )),
             1..=HEADER_LINES_MAX => {}
-            lines => findings.push(finding(file, &format!("a header of {lines} lines; {HEADER_LINES_MAX} are enough"))),
+            lines => findings.push(finding(
+                file,
+                &format!("a header of {lines} lines; {HEADER_LINES_MAX} are enough"),
+            )),
         }
     }
     findings
@@ -48,7 +56,9 @@ fn orphans(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.rust().filter(|file| !is_target(&file.path)) {
         let module = file.name().trim_end_matches(".rs");
-        let named = parents(file).iter().any(|parent| declares(tree, parent, module));
+        let named = parents(file)
+            .iter()
+            .any(|parent| declares(tree, parent, module));
         if !named {
             findings.push(finding(file, "nobody imports this file"));
         }
@@ -61,7 +71,11 @@ fn is_target(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
         [.., "src", "main.rs" | "lib.rs"] | ["build.rs"] | [_, "build.rs"] => true,
-        [.., "tests" | "benches" | "examples" | "bin" | "fuzz_targets", _] => true,
+        [
+            ..,
+            "tests" | "benches" | "examples" | "bin" | "fuzz_targets",
+            _,
+        ] => true,
         [.., "tests" | "benches" | "examples" | "bin", _, "main.rs"] => true,
         _ => false,
     }
@@ -78,7 +92,9 @@ fn parents(file: &File) -> Vec<String> {
 }
 
 fn declares(tree: &Tree, parent: &str, module: &str) -> bool {
-    let Some(file) = tree.file(parent) else { return false };
+    let Some(file) = tree.file(parent) else {
+        return false;
+    };
     let code = code(&file.text);
     let words: Vec<&str> = words(&code).map(|(_, word)| word).collect();
     words.windows(2).any(|pair| pair == ["mod", module])
@@ -94,15 +110,26 @@ fn files_are_in_their_places() {
 
 #[test]
 fn each_misplaced_file_is_found() {
-    assert_eq!(crate::findings_in(module_files, "a/src/b/mod.rs", "").len(), 1);
-    assert_eq!(crate::findings_in(headers, "a.rs", "// A file.\nfn f() {}\n").len(), 1);
+    assert_eq!(
+        crate::findings_in(module_files, "a/src/b/mod.rs", "").len(),
+        1
+    );
+    assert_eq!(
+        crate::findings_in(headers, "a.rs", "// A file.\nfn f() {}\n").len(),
+        1
+    );
     let long = "//! More.\n".repeat(HEADER_LINES_MAX + 1);
     assert_eq!(crate::findings_in(headers, "a.rs", &long).len(), 1);
     assert!(crate::findings_in(headers, "a.rs", "//! A file.\n").is_empty());
     let drawn = format!("//! A file.\n//! ```text\n{long}//! ```\n");
     assert!(crate::findings_in(headers, "a.rs", &drawn).is_empty());
     let declared = ("a/src/lib.rs", "mod b;\n// mod c;\n");
-    let tree = Tree::of(&[declared, ("a/src/b.rs", "mod d;"), ("a/src/b/d.rs", ""), ("a/src/c.rs", "")]);
+    let tree = Tree::of(&[
+        declared,
+        ("a/src/b.rs", "mod d;"),
+        ("a/src/b/d.rs", ""),
+        ("a/src/c.rs", ""),
+    ]);
     let findings: Vec<_> = orphans(&tree).iter().map(ToString::to_string).collect();
     assert_eq!(findings, ["a/src/c.rs: nobody imports this file"]);
 }

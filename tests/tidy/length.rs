@@ -18,7 +18,11 @@ fn long_files(tree: &Tree) -> Vec<Finding> {
         let allowed = LONG_FILES.iter().find(|(path, _)| *path == file.path);
         let max = allowed.map_or(FILE_LINES_MAX, |(_, max)| *max);
         if lines > max {
-            findings.push(finding(file, 0, format!("{lines} lines; split it, {max} are allowed")));
+            findings.push(finding(
+                file,
+                0,
+                format!("{lines} lines; split it, {max} are allowed"),
+            ));
         }
     }
     findings
@@ -33,7 +37,10 @@ fn long_functions(tree: &Tree) -> Vec<Finding> {
                 .find(|(path, name, _)| *path == file.path && *name == function.name);
             let max = allowed.map_or(FUNCTION_LINES_MAX, |(_, _, max)| *max);
             if function.lines > max {
-                let what = format!("fn {} has {} lines; {max} are allowed", function.name, function.lines);
+                let what = format!(
+                    "fn {} has {} lines; {max} are allowed",
+                    function.name, function.lines
+                );
                 findings.push(finding(file, function.line, what));
             }
         }
@@ -60,7 +67,9 @@ fn functions(file: &File) -> Vec<Function> {
     let mut words = words(&code).peekable();
     let mut functions = Vec::new();
     while let Some((start, word)) = words.next() {
-        let Some((_, name)) = words.peek().filter(|_| word == "fn") else { continue };
+        let Some((_, name)) = words.peek().filter(|_| word == "fn") else {
+            continue;
+        };
         if let Some(end) = body_end(&code[start..]) {
             let (first, last) = (line_of(&code, start), line_of(&code, start + end));
             functions.push(Function {
@@ -121,13 +130,23 @@ fn exceptions_are_still_needed() {
     let tree = Tree::real();
     for (path, max) in LONG_FILES {
         let lines = tree.file(path).map_or(0, |file| file.text.lines().count());
-        assert!(lines > FILE_LINES_MAX && lines + 20 > *max, "{path}: {lines} lines, lower or remove its exception");
+        assert!(
+            lines > FILE_LINES_MAX && lines + 20 > *max,
+            "{path}: {lines} lines, lower or remove its exception"
+        );
     }
     for (path, name, max) in LONG_FUNCTIONS {
         let functions = tree.file(path).map(functions).unwrap_or_default();
-        let longest = functions.iter().filter(|function| function.name == *name).map(|function| function.lines).max();
+        let longest = functions
+            .iter()
+            .filter(|function| function.name == *name)
+            .map(|function| function.lines)
+            .max();
         let lines = longest.unwrap_or(0);
-        assert!(lines > FUNCTION_LINES_MAX && lines + 5 > *max, "{path}: fn {name} has {lines} lines now");
+        assert!(
+            lines > FUNCTION_LINES_MAX && lines + 5 > *max,
+            "{path}: fn {name} has {lines} lines now"
+        );
     }
 }
 
@@ -136,7 +155,8 @@ fn long_ones_are_found() {
     let long = "//! A file.\n".repeat(FILE_LINES_MAX + 1);
     assert_eq!(crate::findings_in(long_files, "a.rs", &long).len(), 1);
     let body = "    let _ = \"}\"; // }\n".repeat(FUNCTION_LINES_MAX - 1);
-    let signature = "pub fn long<A, B>(a: A, b: [u8; 3]) -> Option<B>\nwhere\n    A: Iterator<Item = u8>,\n{\n";
+    let signature =
+        "pub fn long<A, B>(a: A, b: [u8; 3]) -> Option<B>\nwhere\n    A: Iterator<Item = u8>,\n{\n";
     let text = format!("fn short() {{}}\n{signature}{body}}}\nfn declared(f: fn(u8) -> u8);\n");
     let findings = crate::findings_in(long_functions, "a.rs", &text);
     assert_eq!(findings, ["a.rs:2: fn long has 74 lines; 70 are allowed"]);

@@ -28,7 +28,13 @@ fn findings_in(rule: fn(&Tree) -> Vec<Finding>, path: &str, text: &str) -> Vec<S
 #[test]
 fn the_tree_is_the_real_one() {
     let tree = Tree::real();
-    for path in ["README.md", "Cargo.toml", "wire/src/lib.rs", "tests/tidy/main.rs", "check"] {
+    for path in [
+        "README.md",
+        "Cargo.toml",
+        "wire/src/lib.rs",
+        "tests/tidy/main.rs",
+        "check",
+    ] {
         assert!(tree.file(path).is_some(), "{path} was not read");
     }
     assert!(tree.files().all(|file| !file.path.starts_with("target/")));

@@ -14,7 +14,10 @@ pub fn code(text: &str) -> String {
 }
 
 fn blank(bytes: &mut [u8]) {
-    bytes.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+    bytes
+        .iter_mut()
+        .filter(|byte| **byte != b'\n')
+        .for_each(|byte| *byte = b' ');
 }
 
 /// Behind the comment or literal that begins here, if one does.
@@ -94,15 +97,23 @@ fn character(rest: &[u8]) -> Option<usize> {
 
 /// Counted from 1.
 pub fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
+    text.as_bytes()[..offset]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
 }
 
 /// Words of the code with their offsets.
 pub fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     let bytes = code.as_bytes();
-    let starts = (0..bytes.len()).filter(|at| is_word(bytes[*at]) && (*at == 0 || !is_word(bytes[at - 1])));
+    let starts =
+        (0..bytes.len()).filter(|at| is_word(bytes[*at]) && (*at == 0 || !is_word(bytes[at - 1])));
     starts.map(|start| {
-        let length = bytes[start..].iter().take_while(|byte| is_word(**byte)).count();
+        let length = bytes[start..]
+            .iter()
+            .take_while(|byte| is_word(**byte))
+            .count();
         (start, &code[start..start + length])
     })
 }
@@ -110,11 +121,19 @@ pub fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
 #[test]
 fn literals_and_comments_are_blanked() {
     let text = "let a = \"x\\\"y\"; // dbg\nlet b: &'static str = r#\"q\"q\"#; /* a /* b */ c */ let c = 'z';\nlet d = '\\''; let e = 'é'; f";
-    let kept: Vec<&str> = words(&code(text)).map(|(_, word)| word).map(|word| if word == "f" { "f" } else { "" }).collect();
+    let kept: Vec<&str> = words(&code(text))
+        .map(|(_, word)| word)
+        .map(|word| if word == "f" { "f" } else { "" })
+        .collect();
     assert_eq!(kept.last(), Some(&"f"));
     let code = code(text);
     assert_eq!(code.len(), text.len());
     let words: Vec<&str> = words(&code).map(|(_, word)| word).collect();
-    assert_eq!(words, "let a let b static str let c let d let e f".split(' ').collect::<Vec<_>>());
+    assert_eq!(
+        words,
+        "let a let b static str let c let d let e f"
+            .split(' ')
+            .collect::<Vec<_>>()
+    );
     assert_eq!(line_of(&code, code.rfind('f').expect("there")), 3);
 }

@@ -16,7 +16,10 @@ impl File {
     }
 
     pub fn name(&self) -> &str {
-        self.path.rsplit('/').next().expect("a split gives at least one part")
+        self.path
+            .rsplit('/')
+            .next()
+            .expect("a split gives at least one part")
     }
 
     pub fn folder(&self) -> &str {
@@ -80,7 +83,10 @@ impl Tree {
         let manifest = self.file("Cargo.toml").map_or("", |file| &file.text);
         let table: toml::Table = manifest.parse().expect("the root manifest is TOML");
         let members = table["workspace"]["members"].as_array().expect("a list");
-        members.iter().map(|member| member.as_str().expect("text").to_owned()).collect()
+        members
+            .iter()
+            .map(|member| member.as_str().expect("text").to_owned())
+            .collect()
     }
 }
 
@@ -90,8 +96,15 @@ const SKIPPED: [&str; 5] = ["target", ".git", "node_modules", "runs", "corpus"];
 fn read_folder(root: &Path, at: &str, files: &mut Vec<File>) {
     for entry in std::fs::read_dir(root.join(at)).expect("a folder of the checkout") {
         let entry = entry.expect("an entry");
-        let name = entry.file_name().into_string().expect("file names are UTF-8");
-        let path = if at.is_empty() { name.clone() } else { format!("{at}/{name}") };
+        let name = entry
+            .file_name()
+            .into_string()
+            .expect("file names are UTF-8");
+        let path = if at.is_empty() {
+            name.clone()
+        } else {
+            format!("{at}/{name}")
+        };
         let kind = entry.file_type().expect("it was just listed");
         if kind.is_dir() && !SKIPPED.contains(&name.as_str()) && !name.ends_with("-data") {
             read_folder(root, &path, files);

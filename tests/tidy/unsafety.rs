@@ -19,7 +19,8 @@ fn unsafe_outside(tree: &Tree) -> Vec<Finding> {
                 findings.push(Finding {
                     path: file.path.clone(),
                     line,
-                    what: "unsafe belongs into `ring`, or needs #[expect(unsafe_code, reason = …)]".to_owned(),
+                    what: "unsafe belongs into `ring`, or needs #[expect(unsafe_code, reason = …)]"
+                        .to_owned(),
                 });
             }
         }
@@ -32,16 +33,25 @@ fn unsafe_code_is_at_home() {
     let tree = Tree::real();
     crate::assert_none(&unsafe_outside(&tree));
     let at_home = tree.rust().filter(|file| file.path.starts_with(HOME));
-    let uses = at_home.map(|file| words(&code(&file.text)).filter(|(_, word)| *word == "unsafe").count());
+    let uses = at_home.map(|file| {
+        words(&code(&file.text))
+            .filter(|(_, word)| *word == "unsafe")
+            .count()
+    });
     assert!(uses.sum::<usize>() > 0, "the rule looks for the wrong word");
 }
 
 #[test]
 fn unsafe_code_elsewhere_is_found() {
     let bare = "fn f() {\n    unsafe { g() }\n}\n";
-    assert_eq!(crate::findings_in(unsafe_outside, "wire/src/a.rs", bare).len(), 1);
+    assert_eq!(
+        crate::findings_in(unsafe_outside, "wire/src/a.rs", bare).len(),
+        1
+    );
     assert!(crate::findings_in(unsafe_outside, "ring/src/a.rs", bare).is_empty());
     let reasoned = format!("#[expect(unsafe_code, reason = \"a call of the kernel\")]\n{bare}");
     assert!(crate::findings_in(unsafe_outside, "wire/src/a.rs", &reasoned).is_empty());
-    assert!(crate::findings_in(unsafe_outside, "a.rs", "// unsafe\n#![forbid(unsafe_code)]").is_empty());
+    assert!(
+        crate::findings_in(unsafe_outside, "a.rs", "// unsafe\n#![forbid(unsafe_code)]").is_empty()
+    );
 }

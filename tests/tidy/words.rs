@@ -5,7 +5,10 @@ use crate::tree::{File, Finding, Tree};
 
 /// Parts of names in code, in lower case, with the way out.
 const PARTS: &[(&str, &str)] = &[
-    ("manager", "name what it does or holds: registry, pool, table"),
+    (
+        "manager",
+        "name what it does or holds: registry, pool, table",
+    ),
     ("handler", "name the act: `accept`, `answer`, `on_close`"),
     ("helper", "name what it is for, or put it where it is used"),
     ("helpers", "name what it is for, or put it where it is used"),
@@ -18,10 +21,19 @@ const PARTS: &[(&str, &str)] = &[
 const MACROS: &[&str] = &["dbg!", "todo!", "unimplemented!"];
 
 /// Marks of unfinished work, as whole words anywhere.
-const MARKS: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+const MARKS: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+];
 
 /// Places of one machine.
-const PLACES: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/tmp/", "target")];
+const PLACES: &[&str] = &[
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/ho", "me/"),
+    concat!("/tmp/", "target"),
+];
 
 fn banned_names(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -29,14 +41,35 @@ fn banned_names(tree: &Tree) -> Vec<Finding> {
         let code = code(&file.text);
         let mut before = "";
         for (at, word) in words(&code) {
-            if let Some((part, instead)) = PARTS.iter().find(|(part, _)| parts(word).any(|it| it == *part)) {
-                push(&mut findings, file, line_of(&code, at), format!("`{word}`: no `{part}`; {instead}"));
+            if let Some((part, instead)) = PARTS
+                .iter()
+                .find(|(part, _)| parts(word).any(|it| it == *part))
+            {
+                push(
+                    &mut findings,
+                    file,
+                    line_of(&code, at),
+                    format!("`{word}`: no `{part}`; {instead}"),
+                );
             }
             if before == "fn" && word.starts_with("get_") && !OTHERS_GET.contains(&word) {
-                push(&mut findings, file, line_of(&code, at), format!("`{word}`: leave out `get_`"));
+                push(
+                    &mut findings,
+                    file,
+                    line_of(&code, at),
+                    format!("`{word}`: leave out `get_`"),
+                );
             }
-            if MACROS.iter().any(|it| code[at..].starts_with(it) && it.len() == word.len() + 1) {
-                push(&mut findings, file, line_of(&code, at), format!("`{word}!` is unfinished work"));
+            if MACROS
+                .iter()
+                .any(|it| code[at..].starts_with(it) && it.len() == word.len() + 1)
+            {
+                push(
+                    &mut findings,
+                    file,
+                    line_of(&code, at),
+                    format!("`{word}!` is unfinished work"),
+                );
             }
             before = word;
         }
@@ -56,7 +89,11 @@ fn parts(word: &str) -> impl Iterator<Item = String> {
         }
         split.push(letter.to_ascii_lowercase());
     }
-    split.split('_').map(str::to_owned).collect::<Vec<_>>().into_iter()
+    split
+        .split('_')
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn unfinished(tree: &Tree) -> Vec<Finding> {
@@ -64,7 +101,12 @@ fn unfinished(tree: &Tree) -> Vec<Finding> {
     for file in tree.files().filter(|file| !file.path.ends_with(".lock")) {
         for (number, line) in (1..).zip(file.text.lines()) {
             if let Some((_, mark)) = words(line).find(|(_, word)| MARKS.contains(word)) {
-                push(&mut findings, file, number, format!("{mark}: do it, or put it into an issue"));
+                push(
+                    &mut findings,
+                    file,
+                    number,
+                    format!("{mark}: do it, or put it into an issue"),
+                );
             }
         }
     }
@@ -76,7 +118,12 @@ fn places(tree: &Tree) -> Vec<Finding> {
     for file in tree.files() {
         for (number, line) in (1..).zip(file.text.lines()) {
             if let Some(place) = PLACES.iter().find(|place| line.contains(*place)) {
-                push(&mut findings, file, number, format!("{place} is a place of one machine"));
+                push(
+                    &mut findings,
+                    file,
+                    number,
+                    format!("{place} is a place of one machine"),
+                );
             }
         }
     }
@@ -109,10 +156,21 @@ fn each_banned_name_is_found() {
         "fn f() { dbg!(1); }",
         "fn f() { todo!() }",
     ] {
-        assert_eq!(crate::findings_in(banned_names, "a.rs", text).len(), 1, "{text}");
+        assert_eq!(
+            crate::findings_in(banned_names, "a.rs", text).len(),
+            1,
+            "{text}"
+        );
     }
-    for text in ["// a Manager\nfn handle() { x.get_name() }", "fn utility() -> &str { \"helper\" }", "fn get_mut() {}"] {
-        assert!(crate::findings_in(banned_names, "a.rs", text).is_empty(), "{text}");
+    for text in [
+        "// a Manager\nfn handle() { x.get_name() }",
+        "fn utility() -> &str { \"helper\" }",
+        "fn get_mut() {}",
+    ] {
+        assert!(
+            crate::findings_in(banned_names, "a.rs", text).is_empty(),
+            "{text}"
+        );
     }
 }
 
@@ -120,11 +178,19 @@ fn each_banned_name_is_found() {
 fn each_mark_and_place_is_found() {
     for mark in MARKS {
         let text = format!("# {mark}: later\n");
-        assert_eq!(crate::findings_in(unfinished, "a.md", &text).len(), 1, "{mark}");
+        assert_eq!(
+            crate::findings_in(unfinished, "a.md", &text).len(),
+            1,
+            "{mark}"
+        );
     }
     assert!(crate::findings_in(unfinished, "a.md", concat!("TO", "DOS are a film")).is_empty());
     for place in PLACES {
         let text = format!("see {place}x");
-        assert_eq!(crate::findings_in(places, "a.toml", &text).len(), 1, "{place}");
+        assert_eq!(
+            crate::findings_in(places, "a.toml", &text).len(),
+            1,
+            "{place}"
+        );
     }
 }

@@ -132,3 +132,37 @@ fn named(at: u32) -> (UserId, DeviceId) {
     let user = UserId::new(id).expect("32 bits and one are below 2^63, and not 0");
     (user, DeviceId(id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two users with one partner each: every message lies in both inboxes.
+    #[test]
+    fn inboxes_are_acknowledged_at_cursors_that_are_durable() {
+        let mut load = Load::new(2, 1, 8);
+        let mut entries = Vec::new();
+        let sent = load.fill(20, &mut entries);
+        assert_eq!((sent.len(), entries.len(), load.sent()), (20, 20, 20));
+        load.committed(&sent);
+        entries.clear();
+        load.fill(0, &mut entries);
+        let cursors = entries.iter().map(|entry| match entry {
+            Entry::Inbox(InboxEntry {
+                body: InboxBody::Acked { cursor, .. },
+                ..
+            }) => *cursor,
+            other => panic!("{other:?} is no acknowledgement"),
+        });
+        assert_eq!(cursors.collect::<Vec<_>>(), [20, 20]);
+        load.fill(0, &mut entries);
+        assert_eq!(entries.len(), 2, "once is enough");
+    }
+
+    #[test]
+    fn nobody_writes_to_oneself() {
+        let mut load = Load::new(5, 4, 0);
+        let sent = load.fill(1_000, &mut Vec::new());
+        assert!(sent.iter().all(|one| one.from != one.to));
+    }
+}

@@ -1,0 +1,5 @@
+//! The program as a person uses it: subcommands, flags, exit codes, two people who chat through pipes.
+
+mod chat;
+mod command_line;
+mod process;
