@@ -146,13 +146,13 @@ pub struct RawEchoServer {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// Sleep once, this long, when the first byte of the given second arrives (to prove that reports show it)
+    /// Sleep once, this long (to prove that reports show it)
     #[arg(long, value_name = "MS")]
     pub stall_ms: Option<u64>,
-    /// When the stall comes, after the first connection
+    /// When that happens, after the first byte
     #[arg(long, value_name = "MS", default_value_t = 1000, requires = "stall_ms")]
     pub stall_after_ms: u64,
-    /// Answer nothing from every n-th message on (to prove that losses are counted)
+    /// Leave every n-th read unanswered (to prove that losses are counted)
     #[arg(long, value_name = "N")]
     pub drop_every: Option<u64>,
 }

@@ -75,19 +75,21 @@ struct Server<R> {
     ring: R,
     listener: Slot,
     faults: Faults,
-    /// Sockets that are closed once their last send is back, by slot; and bytes that a full socket has to take first.
+    /// By slot.
     peers: Vec<Peer>,
     /// Memory of sends that are done.
     spare: Vec<Vec<u8>>,
     deferred: Vec<(Token, Op)>,
 }
 
+/// One connection.
 #[derive(Clone, Default)]
 struct Peer {
     /// Bytes that came while a send was in flight.
     queued: Vec<u8>,
     /// Where the send in flight began.
     sending_from: Option<usize>,
+    /// Nothing more comes from it: closed once its last send is back.
     ended: bool,
 }
 

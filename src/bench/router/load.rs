@@ -147,12 +147,14 @@ mod tests {
         load.committed(&sent);
         entries.clear();
         load.fill(0, &mut entries);
-        let cursors = entries.iter().map(|entry| match entry {
-            Entry::Inbox(InboxEntry {
-                body: InboxBody::Acked { cursor, .. },
-                ..
-            }) => *cursor,
-            other => panic!("{other:?} is no acknowledgement"),
+        let cursors = entries.iter().map(|entry| {
+            let Entry::Inbox(InboxEntry { body, .. }) = entry else {
+                panic!("{entry:?} is no acknowledgement");
+            };
+            let InboxBody::Acked { cursor, .. } = body else {
+                panic!("{body:?} is no acknowledgement");
+            };
+            *cursor
         });
         assert_eq!(cursors.collect::<Vec<_>>(), [20, 20]);
         load.fill(0, &mut entries);
