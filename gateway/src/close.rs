@@ -1,4 +1,5 @@
-//! Why a connection ends: a closed list, each with the code the client is told, its counter and its log level.
+//! Why a connection ends: a closed list, each with the code the client is told, its counter and its log level. Whatever a
+//! client can cause a million times is counted, and logged only for those who ask.
 
 use millpond_wire::{Code, Malformed};
 use tracing::Level;
@@ -35,32 +36,32 @@ reasons! {
     SocketFailed "socket_failed" None, TRACE;
     Bye "bye" None, TRACE;
     /// The client sent an ERROR about us.
-    PeerComplained "peer_complained" None, INFO;
+    PeerComplained "peer_complained" None, DEBUG;
     /// The first bytes are no preface: no frame of ours would be understood.
     NoPreface "no_preface" None, DEBUG;
     HandshakeTimeout "handshake_timeout" Some(Code::IDLE_TIMEOUT), DEBUG;
     NotAuthenticated "not_authenticated" Some(Code::NOT_AUTHENTICATED), DEBUG;
-    ClientTooOld "client_too_old" Some(Code::CLIENT_TOO_OLD), INFO;
+    ClientTooOld "client_too_old" Some(Code::CLIENT_TOO_OLD), DEBUG;
     TokenExpired "token_expired" Some(Code::TOKEN_EXPIRED), DEBUG;
-    TokenInvalid "token_invalid" Some(Code::TOKEN_INVALID), INFO;
-    Malformed "malformed" Some(Code::MALFORMED), INFO;
-    Unsupported "unsupported" Some(Code::UNSUPPORTED_FRAME), INFO;
-    LimitExceeded "limit_exceeded" Some(Code::LIMIT_EXCEEDED), INFO;
+    TokenInvalid "token_invalid" Some(Code::TOKEN_INVALID), DEBUG;
+    Malformed "malformed" Some(Code::MALFORMED), DEBUG;
+    Unsupported "unsupported" Some(Code::UNSUPPORTED_FRAME), DEBUG;
+    LimitExceeded "limit_exceeded" Some(Code::LIMIT_EXCEEDED), DEBUG;
     /// A cursor above everything it was shown.
-    AckBeyond "ack_beyond" Some(Code::MALFORMED), INFO;
+    AckBeyond "ack_beyond" Some(Code::MALFORMED), DEBUG;
     Idle "idle" Some(Code::IDLE_TIMEOUT), TRACE;
     /// It takes nothing of what waits for it, or too much waits.
     Lagging "lagging" Some(Code::LAGGING), DEBUG;
     /// An unfinished frame without progress.
     Trickling "trickling" Some(Code::LAGGING), DEBUG;
     /// Its unfinished frame was the oldest when the shard's budget ran out.
-    Evicted "evicted" Some(Code::LAGGING), INFO;
+    Evicted "evicted" Some(Code::LAGGING), DEBUG;
     /// A newer connection of the same device.
     Replaced "replaced" Some(Code::REPLACED), DEBUG;
     /// Ended from behind, by a router or an operator, with a code of theirs.
-    Kicked "kicked" None, INFO;
+    Kicked "kicked" None, DEBUG;
     /// The page readers have no room, or the store failed, while the session was opened.
-    Unavailable "unavailable" Some(Code::UNAVAILABLE), WARN;
+    Unavailable "unavailable" Some(Code::UNAVAILABLE), DEBUG;
     Draining "draining" None, TRACE;
     /// Opened while we drain: it gets no GOAWAY, as it has no session.
     DrainingEarly "draining_early" Some(Code::DRAINING), TRACE;

@@ -2,7 +2,7 @@
 
 use crate::token::Keys;
 use millpond_backplane::GatewayId;
-use millpond_wire::CLIENT_FRAME_BYTES_MAX;
+use millpond_wire::{BODY_BYTES_MAX, CLIENT_FRAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -99,6 +99,48 @@ pub struct Limits {
     pub lease_renewal: Duration,
 }
 
+/// Slots of a shard have as many bits in a session's name.
+const CONNECTIONS_MAX: u32 = 1 << 24;
+/// What every client takes, less the head and the fields beside the records of a page and of one record.
+const PAGE_BYTES_MAX: usize = 64_000;
+
+impl Limits {
+    /// What is wrong with them, in words, if something is.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let at_least_one = [
+            self.accepts_outstanding > 0,
+            self.handshakes_max > 0,
+            self.send_window > 0,
+            self.inbox_window_default > 0,
+            self.inbox_window_max >= self.inbox_window_default,
+            self.page_asks_max > 0,
+            self.page_rows_max > 0,
+            self.histories_max > 0,
+            self.downlinks_per_turn > 0,
+        ];
+        if at_least_one.contains(&false) {
+            return Some("a bound of 0 (or a default window above its maximum) stops the gateway");
+        }
+        if self.connections_max == 0 || self.connections_max > CONNECTIONS_MAX {
+            return Some("a shard holds 1 to 16,777,216 connections");
+        }
+        if self.page_rows_max > usize::from(u16::MAX) {
+            return Some("a page has at most 65,535 rows");
+        }
+        if self.page_bytes_max > PAGE_BYTES_MAX {
+            return Some("a page has at most 64,000 bytes: clients need not take larger frames");
+        }
+        let smallest_frame = PAYLOAD_BYTES_MAX + 1_024;
+        if self.frame_bytes_max < smallest_frame || self.frame_bytes_max > BODY_BYTES_MAX {
+            return Some(
+                "a frame has at least 62,464 bytes (the largest SEND) and at most 2,097,151",
+            );
+        }
+        (self.outbox_room_bytes > self.outbox_bytes_max)
+            .then_some("the room of an outbox lies below its maximum")
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -136,6 +178,42 @@ impl Default for Limits {
             linger_bytes_max: 256 * 1024,
             drain_flush: Duration::from_secs(5),
             lease_renewal: Duration::from_secs(2),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sane_and_nonsense_is_named() {
+        let good = Limits::default();
+        assert_eq!(good.fault(), None);
+        let nonsense = [
+            Limits {
+                connections_max: 0,
+                ..good
+            },
+            Limits {
+                send_window: 0,
+                ..good
+            },
+            Limits {
+                page_bytes_max: 1 << 20,
+                ..good
+            },
+            Limits {
+                frame_bytes_max: 1_000,
+                ..good
+            },
+            Limits {
+                outbox_room_bytes: 1 << 30,
+                ..good
+            },
+        ];
+        for limits in nonsense {
+            assert!(limits.fault().is_some(), "{limits:?}");
         }
     }
 }

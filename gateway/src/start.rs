@@ -49,6 +49,8 @@ pub struct Seams {
 pub enum StartError {
     #[error("a gateway needs at least one shard and one page reader")]
     NoShards,
+    #[error("{0}")]
+    Limits(&'static str),
     #[error("cannot listen on {address}: {error} (choose another address with --listen)")]
     Listen {
         address: SocketAddr,
@@ -95,6 +97,9 @@ pub struct Prepared {
 pub fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     if config.shards == 0 || config.limits.page_readers == 0 {
         return Err(StartError::NoShards);
+    }
+    if let Some(fault) = config.limits.fault() {
+        return Err(StartError::Limits(fault));
     }
     let open_files = bind_to_open_files(&mut config)?;
     let (listeners, address) = open_listeners(&config)?;
@@ -399,6 +404,11 @@ impl Gateway {
             let _ = shard.push(Order::Drain { spread });
             shard.flush();
         }
+    }
+
+    /// Whether every thread still runs; `false` before a drain means that a shard's clients are cut off for good.
+    pub fn is_whole(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
     }
 
     /// Where the counts can be read without the gateway at hand.

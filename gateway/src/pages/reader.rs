@@ -151,11 +151,15 @@ impl Reader {
             return;
         }
         replies.clear();
+        let mut failed = None;
         for one in placed.chunks(1) {
             if let Err(error) = answer(&*self.store, one, replies) {
-                tracing::error!(%error, question = ?one[0].ask, "the page readers cannot answer");
+                failed = Some(error);
                 replies.extend(one.iter().map(|placed| placed.ask.failed()));
             }
+        }
+        if let Some(error) = failed {
+            tracing::error!(%error, "questions to the store without an answer; the last of them");
         }
     }
 

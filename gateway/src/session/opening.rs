@@ -189,9 +189,9 @@ fn welcome(begin: Begin, opened: &Opened, around: &Around<'_>, act: &mut impl Fn
     })));
 }
 
-/// For logs and support: shard, slot and generation of the connection.
+/// For logs and support: shard, generation and slot of the connection, 16, 24 and 24 bits.
 fn session_id(around: &Around<'_>) -> u64 {
     let handle = around.handle;
-    let place = (u64::from(handle.shard) << 24) | u64::from(handle.generation);
-    (place << 24) ^ u64::from(handle.slot)
+    let life = (u64::from(handle.shard) << 24) | u64::from(handle.generation);
+    (life << 24) | u64::from(handle.slot)
 }
