@@ -184,8 +184,8 @@ fn serve_admin(
 /// Resolves when the router has given up: from then on a restart is the cure, and a supervisor's business.
 async fn failed(server: &Server) -> Stopped {
     loop {
-        if let Err(failure) = server.health() {
-            return Stopped(failure.to_string());
+        if let Err(why) = server.health() {
+            return Stopped(why);
         }
         tokio::time::sleep(HEALTH_INTERVAL).await;
     }

@@ -13,7 +13,7 @@ use millpond_backplane::routes::Routes;
 use millpond_backplane::store::Store;
 use millpond_embedded::FjallStore;
 use millpond_gateway::{Budget, Gateway, Keys, Prepared, Seams};
-use millpond_router::fused::{Failure, Fused, intake};
+use millpond_router::fused::{Fused, intake};
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -65,9 +65,12 @@ impl Server {
         &self.budget
     }
 
-    /// `Err` when nothing is acknowledged any more until a restart.
-    pub fn health(&self) -> Result<(), Failure> {
-        self.router.health()
+    /// `Err` when a restart is the cure: nothing is acknowledged any more, or a shard's ring is gone.
+    pub fn health(&self) -> Result<(), String> {
+        if !self.gateway.is_whole() {
+            return Err("a thread of the gateway has ended".to_owned());
+        }
+        self.router.health().map_err(|failure| failure.to_string())
     }
 
     /// What has numbers to show.

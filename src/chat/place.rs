@@ -50,7 +50,10 @@ fn lock(file: &Path) -> Result<File> {
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
-    let lock = File::create(file.with_extension("lock"))?;
+    // The name holds dots of an address, so nothing of it may be taken for an extension and replaced.
+    let mut name = file.as_os_str().to_owned();
+    name.push(".lock");
+    let lock = File::create(name)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => bail!("this chat is already open in another terminal"),

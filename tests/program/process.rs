@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// The longest that anything here may take.
-pub const BOUND: Duration = Duration::from_secs(30);
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
 /// With an environment in which no setting comes from whoever runs the tests.
-pub fn millpond(arguments: &[&str]) -> Command {
+pub(crate) fn millpond(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
     let ours = std::env::vars_os().map(|(name, _)| name);
     for name in ours.filter(|name| name.to_string_lossy().starts_with("MILLPOND_")) {
@@ -21,7 +21,7 @@ pub fn millpond(arguments: &[&str]) -> Command {
 }
 
 /// Runs to the end: exit code, standard output, standard error.
-pub fn run(arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
     said(
         millpond(arguments)
             .stdin(Stdio::null())
@@ -30,7 +30,7 @@ pub fn run(arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
-pub fn said(output: Output) -> (i32, String, String) {
+pub(crate) fn said(output: Output) -> (i32, String, String) {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     (
         output.status.code().unwrap_or(-1),
@@ -41,14 +41,14 @@ pub fn said(output: Output) -> (i32, String, String) {
 
 /// A child whose standard output is read as it comes; dropped, it is killed.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
 impl Running {
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = millpond(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -71,11 +71,11 @@ impl Running {
     }
 
     /// A server on free ports, and where it listens.
-    pub fn serve(data: &Path) -> (Self, String) {
+    pub(crate) fn serve(data: &Path) -> (Self, String) {
         Self::serve_on(data, "127.0.0.1:0")
     }
 
-    pub fn serve_on(data: &Path, listen: &str) -> (Self, String) {
+    pub(crate) fn serve_on(data: &Path, listen: &str) -> (Self, String) {
         let data = data.to_str().expect("a path of text");
         let server = Self::start(&[
             "serve",
@@ -97,12 +97,12 @@ impl Running {
         (server, address)
     }
 
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(BOUND).expect("a line of output")
     }
 
     /// Reads on until this line comes.
-    pub fn wait_for(&self, wanted: &str) {
+    pub(crate) fn wait_for(&self, wanted: &str) {
         let deadline = Instant::now() + BOUND;
         let mut seen = Vec::new();
         while Instant::now() < deadline {
@@ -115,17 +115,17 @@ impl Running {
         panic!("no line \"{wanted}\" in {seen:?}");
     }
 
-    pub fn types(&mut self, line: &str) {
+    pub(crate) fn types(&mut self, line: &str) {
         let input = self.input.as_mut().expect("still open");
         writeln!(input, "{line}").expect("it reads its input");
     }
 
     /// Ends its input.
-    pub fn hangs_up(&mut self) {
+    pub(crate) fn hangs_up(&mut self) {
         self.input = None;
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill")
             .args(["-s", name, &id])
@@ -135,7 +135,7 @@ impl Running {
     }
 
     /// Its exit code; -1 for a signal.
-    pub fn ends(&mut self) -> i32 {
+    pub(crate) fn ends(&mut self) -> i32 {
         let deadline = Instant::now() + BOUND;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("our own child") {

@@ -69,16 +69,18 @@ fn orphans(tree: &Tree) -> Vec<Finding> {
 /// What Cargo builds by itself.
 fn is_target(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
-    match parts.as_slice() {
-        [.., "src", "main.rs" | "lib.rs"] | ["build.rs"] | [_, "build.rs"] => true,
-        [
-            ..,
-            "tests" | "benches" | "examples" | "bin" | "fuzz_targets",
-            _,
-        ] => true,
-        [.., "tests" | "benches" | "examples" | "bin", _, "main.rs"] => true,
-        _ => false,
-    }
+    matches!(
+        parts.as_slice(),
+        [.., "src", "main.rs" | "lib.rs"]
+            | ["build.rs"]
+            | [_, "build.rs"]
+            | [
+                ..,
+                "tests" | "benches" | "examples" | "bin" | "fuzz_targets",
+                _
+            ]
+            | [.., "tests" | "benches" | "examples" | "bin", _, "main.rs"]
+    )
 }
 
 /// The files that could hold the `mod` line of this one.

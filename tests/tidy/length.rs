@@ -8,8 +8,19 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Files that may be longer, and up to where.
 const LONG_FILES: &[(&str, usize)] = &[];
-/// Functions that may be longer: file, name, lines.
-const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[];
+/// Functions that may be longer: file, name, lines. All are one table or one match of many short arms.
+const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[
+    (
+        "ring/src/uring/refusal.rs",
+        "each_reason_is_told_apart_and_says_what_to_type",
+        94,
+    ),
+    ("ring/tests/agree/actor.rs", "act", 80),
+    ("ring/tests/agree/main.rs", "the_written_script_agrees", 95),
+    ("router/src/fused/counters.rs", "samples", 78),
+    ("tests/e2e/hostile.rs", "frames", 136),
+    ("wire/tests/codec/grammar.rs", "field", 71),
+];
 
 fn long_files(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -1,7 +1,7 @@
 //! Rust source without what is not code: comments and the contents of literals become spaces, lines stay lines.
 
 /// The code alone; every kept byte stays at its offset.
-pub fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut kept = bytes.to_vec();
     let mut at = 0;
@@ -38,7 +38,7 @@ fn literal_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-pub fn is_word(byte: u8) -> bool {
+pub(crate) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
@@ -96,7 +96,7 @@ fn character(rest: &[u8]) -> Option<usize> {
 }
 
 /// Counted from 1.
-pub fn line_of(text: &str, offset: usize) -> usize {
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     text.as_bytes()[..offset]
         .iter()
         .filter(|byte| **byte == b'\n')
@@ -105,7 +105,7 @@ pub fn line_of(text: &str, offset: usize) -> usize {
 }
 
 /// Words of the code with their offsets.
-pub fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     let bytes = code.as_bytes();
     let starts =
         (0..bytes.len()).filter(|at| is_word(bytes[*at]) && (*at == 0 || !is_word(bytes[at - 1])));

@@ -4,39 +4,39 @@ use std::fmt;
 use std::path::Path;
 
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     /// From the root of the repository, with slashes.
-    pub path: String,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl File {
-    pub fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path
             .rsplit('/')
             .next()
             .expect("a split gives at least one part")
     }
 
-    pub fn folder(&self) -> &str {
+    pub(crate) fn folder(&self) -> &str {
         self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 }
 
 #[derive(Debug)]
-pub struct Tree(Vec<File>);
+pub(crate) struct Tree(Vec<File>);
 
 /// Something that a rule does not want.
 #[derive(Debug)]
-pub struct Finding {
-    pub path: String,
+pub(crate) struct Finding {
+    pub(crate) path: String,
     /// Counted from 1; 0 for the file as a whole.
-    pub line: usize,
-    pub what: String,
+    pub(crate) line: usize,
+    pub(crate) what: String,
 }
 
 impl fmt::Display for Finding {
@@ -50,7 +50,7 @@ impl fmt::Display for Finding {
 
 impl Tree {
     /// Every file of the checkout that is text.
-    pub fn real() -> Self {
+    pub(crate) fn real() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut files = Vec::new();
         read_folder(root, "", &mut files);
@@ -58,7 +58,7 @@ impl Tree {
         Self(files)
     }
 
-    pub fn of(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
         let file = |(path, text): &(&str, &str)| File {
             path: (*path).to_owned(),
             text: (*text).to_owned(),
@@ -66,20 +66,20 @@ impl Tree {
         Self(files.iter().map(file).collect())
     }
 
-    pub fn files(&self) -> impl Iterator<Item = &File> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
         self.0.iter()
     }
 
-    pub fn rust(&self) -> impl Iterator<Item = &File> {
+    pub(crate) fn rust(&self) -> impl Iterator<Item = &File> {
         self.files().filter(|file| file.is_rust())
     }
 
-    pub fn file(&self, path: &str) -> Option<&File> {
+    pub(crate) fn file(&self, path: &str) -> Option<&File> {
         self.0.iter().find(|file| file.path == path)
     }
 
     /// Folders of the workspace's members, without the root.
-    pub fn members(&self) -> Vec<String> {
+    pub(crate) fn members(&self) -> Vec<String> {
         let manifest = self.file("Cargo.toml").map_or("", |file| &file.text);
         let table: toml::Table = manifest.parse().expect("the root manifest is TOML");
         let members = table["workspace"]["members"].as_array().expect("a list");

@@ -1,3 +1,5 @@
+//! Queue and bell with a real thread at each end.
+
 use super::*;
 
 /// Each item crosses to a sleeping owner whose timeout is far longer than the test may take: one lost ring stops it.
