@@ -1,6 +1,7 @@
 //! A disk whose power can be cut: ext4 on a loop-mounted image, and the file system's own shutdown ioctl. From the cut on
 //! every write fails, and after the next mount only what was synced is there.
 
+use crate::server::Server;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,13 +48,17 @@ impl Disk {
         &self.mounted_at
     }
 
-    /// Cuts the power: what is not synced at this moment is gone.
-    pub(crate) fn cut(&self) {
+    /// Cuts the power under `server`, and switches it on again: what was not synced at that moment is gone. The process
+    /// is frozen first, so that it says nothing to anybody after the cut, as a real one could not.
+    pub(crate) fn cut_under(&self, server: Server) {
+        server.freeze();
         self.try_cut().expect("it was tried when the disk was made");
+        server.kill();
+        self.restore();
     }
 
     /// Mounts again what survived. Nobody may hold a file open any more.
-    pub(crate) fn restore(&self) {
+    fn restore(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while let Err(Unable(why)) = self.unmount() {
             assert!(Instant::now() < deadline, "{why}");

@@ -33,7 +33,7 @@ fn nothing_is_lost_or_doubled_while_connections_drop() {
 #[test]
 fn nothing_is_lost_over_ten_kills() {
     let data = tempfile::tempdir().expect("a folder");
-    let report = crash(data.path(), "sync", |server| server.kill());
+    let report = crash(data.path(), "sync", Server::kill);
     report.assert_clean();
 }
 
@@ -55,12 +55,9 @@ fn power_cuts_lose_what_was_not_synced() {
 }
 
 fn power_cuts(disk: &Disk, durability: &str) -> Report {
-    let cut = |server: Server| {
-        disk.cut();
-        server.kill();
-        disk.restore();
-    };
-    crash(&disk.path().join("data"), durability, cut)
+    crash(&disk.path().join("data"), durability, |server| {
+        disk.cut_under(server)
+    })
 }
 
 fn disk() -> Option<Disk> {

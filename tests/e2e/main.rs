@@ -12,3 +12,4 @@ mod peer;
 mod resend;
 mod server;
 mod stopping;
+mod terminals;

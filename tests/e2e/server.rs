@@ -1,5 +1,6 @@
 //! A server of our own as a child process.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -94,13 +95,19 @@ impl Server {
         self.child.wait().expect("a child can be waited for");
     }
 
+    /// SIGSTOP: from now on no thread of it runs, until it is killed.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = Pid::from_child(&self.child);
+        kill_process(id, signal).expect("our own child can be signalled");
+    }
+
     /// SIGTERM, and how it ended.
     pub(crate) fn terminate(mut self, bound: Duration) -> ExitStatus {
-        let sent = Command::new("kill")
-            .arg(self.id().to_string())
-            .status()
-            .expect("kill runs");
-        assert!(sent.success());
+        self.signal(Signal::TERM);
         let deadline = Instant::now() + bound;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
