@@ -1,7 +1,7 @@
 //! The states in memory, and how they get there: shared by both drivers.
 //!
-//! A driver names what a batch of records touches ([`Wants`]), has it loaded in one read, has rows looked up in one
-//! more where a machine asks for some, and then steps record by record. What lies in batches that are not committed
+//! A driver names what a batch of records touches ([`Wants`]), has it loaded in two reads at most, has rows looked up
+//! in one more where a machine asks for some, and then steps record by record. What lies in batches that are not committed
 //! yet is answered from here, never from the store. Nothing here decides; the machines do.
 
 mod load;

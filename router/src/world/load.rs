@@ -1,4 +1,4 @@
-//! Brings the states into memory that a batch of records touches: one read for all that is missing.
+//! Brings the states into memory that a batch of records touches: at most two reads for all that is missing.
 
 use super::{Kept, World};
 use crate::conversation::{Conversation, admit, members};
@@ -15,6 +15,8 @@ pub(crate) struct Wants {
     conversations: Vec<ConversationKey>,
     devices: Vec<(ConversationKey, UserId, DeviceId)>,
     inboxes: Vec<UserId>,
+    /// Conversations that have messages, while the rest of them is read.
+    heads: Vec<(ConversationKey, HistoryRow)>,
     reads: Vec<Read>,
 }
 
@@ -51,14 +53,25 @@ impl Wants {
         }
     }
 
-    fn take_reads(&mut self) -> &[Read] {
+    fn heads_reads(&mut self) -> &[Read] {
         unique(&mut self.conversations);
         unique(&mut self.devices);
         unique(&mut self.inboxes);
         self.reads.clear();
         for key in &self.conversations {
+            self.reads.push(Read::HistoryHead(*key));
+        }
+        for user in &self.inboxes {
             self.reads
-                .extend([Read::HistoryHead(*key), Read::Marks(*key)]);
+                .extend([Read::InboxHead(*user), Read::User(*user)]);
+        }
+        &self.reads
+    }
+
+    fn rest_reads(&mut self) -> &[Read] {
+        self.reads.clear();
+        for (key, _) in &self.heads {
+            self.reads.push(Read::Marks(*key));
         }
         for (conversation, user, device) in self.devices.iter().copied() {
             self.reads.push(Read::DedupHighest {
@@ -66,10 +79,6 @@ impl Wants {
                 user,
                 device,
             });
-        }
-        for user in &self.inboxes {
-            self.reads
-                .extend([Read::InboxHead(*user), Read::User(*user)]);
         }
         &self.reads
     }
@@ -81,26 +90,24 @@ fn unique<T: Ord>(list: &mut Vec<T>) {
 }
 
 impl World {
-    /// Loads what is wanted and missing.
+    /// Loads what is wanted and missing: first the heads, then what only a conversation with messages can have. A new
+    /// conversation thus costs one seek.
     pub(crate) fn load(&mut self, store: &dyn Store, wants: &mut Wants) -> Result<(), StoreError> {
-        let reads = wants.take_reads();
-        if reads.is_empty() {
-            return Ok(());
-        }
-        let mut answers = Answers::of(store, reads)?;
+        self.load_heads(store, wants)?;
+        wants.devices.retain(|(key, user, device)| {
+            let kept = self.conversations.peek(key);
+            kept.is_none_or(|kept| !kept.state.knows(*user, *device))
+        });
+        self.load_rest(store, wants)
+    }
+
+    fn load_heads(&mut self, store: &dyn Store, wants: &mut Wants) -> Result<(), StoreError> {
+        let mut answers = Answers::of(store, wants.heads_reads())?;
         for key in wants.conversations.drain(..) {
-            let head = answers.history()?;
-            let state = Conversation::from_rows(key, head.first(), answers.marks()?);
-            self.conversations
-                .insert(key, Kept::clean(state), self.batch);
-        }
-        for (key, user, device) in wants.devices.drain(..) {
-            let highest = answers.highest()?;
-            let kept = self
-                .conversations
-                .touch(&key, self.batch)
-                .expect(super::LOADED);
-            kept.state.learn(user, device, highest);
+            match answers.history()?.pop() {
+                Some(head) => wants.heads.push((key, head)),
+                None => self.insert(Conversation::from_rows(key, None, None), key),
+            }
         }
         for user in wants.inboxes.drain(..) {
             let head = answers.inbox()?;
@@ -109,6 +116,27 @@ impl World {
         }
         Ok(())
     }
+
+    fn load_rest(&mut self, store: &dyn Store, wants: &mut Wants) -> Result<(), StoreError> {
+        let mut answers = Answers::of(store, wants.rest_reads())?;
+        for (key, head) in wants.heads.drain(..) {
+            let marks = answers.marks()?;
+            self.insert(Conversation::from_rows(key, Some(&head), marks), key);
+        }
+        for (key, user, device) in wants.devices.drain(..) {
+            let highest = answers.highest()?;
+            let kept = self.conversations.touch(&key, self.batch);
+            kept.expect(super::LOADED)
+                .state
+                .learn(user, device, highest);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, state: Conversation, key: ConversationKey) {
+        self.conversations
+            .insert(key, Kept::clean(state), self.batch);
+    }
 }
 
 /// The answers to a list of reads, taken one by one in the same order.
@@ -116,6 +144,9 @@ pub(super) struct Answers(IntoIter<Answer>);
 
 impl Answers {
     pub(super) fn of(store: &dyn Store, reads: &[Read]) -> Result<Self, StoreError> {
+        if reads.is_empty() {
+            return Ok(Self(Vec::new().into_iter()));
+        }
         let answers = store.read(reads)?;
         if answers.len() == reads.len() {
             Ok(Self(answers.into_iter()))
