@@ -285,10 +285,15 @@ impl Shard {
     /// A deadline has come: of the session, or of something rare about its connection.
     fn timer(&mut self, slot: u32) {
         let tick = self.now.tick;
-        let quiet = self.slab.at(slot).quiet(tick);
         if self.is_closing(slot) {
             return self.cut_off(slot);
         }
+        let entry = self.slab.at(slot);
+        if entry.reading == Reading::Idle {
+            // It is we who do not listen, for want of room for answers: the outbox has its own deadline.
+            entry.hear(tick);
+        }
+        let quiet = entry.quiet(tick);
         if let Some(reason) = self.overdue(slot) {
             self.step(slot, Event::End(reason));
             return;

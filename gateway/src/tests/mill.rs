@@ -54,6 +54,8 @@ struct State {
     known: BTreeMap<(UserId, DeviceId, u64), u64>,
     acked: BTreeMap<(UserId, DeviceId), u64>,
     offset: u64,
+    /// Where SENDs came from, connections that are gone included.
+    seen: Vec<Address>,
 }
 
 impl Mill {
@@ -68,6 +70,7 @@ impl Mill {
                 known: BTreeMap::new(),
                 acked: BTreeMap::new(),
                 offset: 0,
+                seen: Vec::new(),
             }),
         })
     }
@@ -94,6 +97,17 @@ impl Mill {
     pub(super) fn head(&self, user: UserId) -> u64 {
         let state = self.state.lock().unwrap();
         state.inboxes.get(&user).copied().unwrap_or(0)
+    }
+
+    /// Connections that have sent something and are no longer the route of their device.
+    pub(super) fn gone(&self) -> Vec<Address> {
+        let seen = self.state.lock().unwrap().seen.clone();
+        let is_gone = |address: &Address| {
+            let mut routes = Vec::new();
+            self.routes.find(&[address.user], &mut routes);
+            routes.iter().all(|route| route.address != *address)
+        };
+        seen.into_iter().filter(is_gone).collect()
     }
 
     /// Hints of nobody in particular, for a test that lies.
@@ -130,6 +144,7 @@ impl Mill {
         else {
             return;
         };
+        state.seen.push(from);
         let id = (from.user, from.device, client_msg_id);
         if let Some(seq) = state.known.get(&id) {
             return ack(

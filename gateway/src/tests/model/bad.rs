@@ -43,6 +43,17 @@ impl Bad {
     }
 }
 
+/// A handshake and so many ECHO of so many bytes.
+pub(super) fn flood(echoes: usize, payload_bytes: usize) -> Vec<u8> {
+    let mut bytes = PREFACE.to_vec();
+    hello(&mut bytes);
+    let payload = vec![0; payload_bytes];
+    for _ in 0..echoes {
+        encode(&Frame::Echo(Echo { payload: &payload }), &mut bytes);
+    }
+    bytes
+}
+
 fn misdeed(chance: &mut Chance) -> Vec<u8> {
     let mut bytes = PREFACE.to_vec();
     match chance.below(6) {
@@ -54,14 +65,7 @@ fn misdeed(chance: &mut Chance) -> Vec<u8> {
             bytes.truncate(chance.below(bytes.len()));
             bytes
         }
-        2 => {
-            hello(&mut bytes);
-            for _ in 0..60 {
-                let payload = [0; 4_000];
-                encode(&Frame::Echo(Echo { payload: &payload }), &mut bytes);
-            }
-            bytes
-        }
+        2 => flood(60, 4_000),
         3 => {
             // A SEND that says it is long, and trickles.
             hello(&mut bytes);

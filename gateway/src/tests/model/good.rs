@@ -77,13 +77,14 @@ impl Good {
         self.calm = true;
     }
 
-    pub(super) fn is_done(&self, head: u64) -> bool {
+    /// It has all answers and its whole inbox, and its inbox knows.
+    pub(super) fn is_done(&self, head: u64, acked: u64) -> bool {
         let echoed = self
             .connection
             .as_ref()
             .is_some_and(|it| it.echoes.is_empty());
         let sent = self.to_send.is_empty() && self.unacked.is_empty();
-        sent && echoed && self.echoes_left == 0 && self.cursor == head
+        sent && echoed && self.echoes_left == 0 && self.cursor == head && acked == head
     }
 
     pub(super) fn read_away(&mut self) {
