@@ -1,6 +1,6 @@
 //! Two people, ten thousand messages each way, and everything that happens to connections and servers meanwhile.
 
-use crate::disk::{Disk, Unable};
+use crate::disk::Disk;
 use crate::judge::verdict;
 use crate::load::{Plan, Talk};
 use crate::server::{Server, eventually_within};
@@ -39,14 +39,18 @@ fn nothing_is_lost_over_ten_kills() {
 
 #[test]
 fn nothing_is_lost_over_ten_power_cuts() {
-    let Some(disk) = disk() else { return };
+    let Some(disk) = Disk::create_or_skip(512) else {
+        return;
+    };
     power_cuts(&disk, "sync").assert_clean();
 }
 
 /// The proof that the test above can fail.
 #[test]
 fn power_cuts_lose_what_was_not_synced() {
-    let Some(disk) = disk() else { return };
+    let Some(disk) = Disk::create_or_skip(512) else {
+        return;
+    };
     let report = power_cuts(&disk, "os");
     assert!(
         !report.is_clean(),
@@ -58,16 +62,6 @@ fn power_cuts(disk: &Disk, durability: &str) -> Report {
     crash(&disk.path().join("data"), durability, |server| {
         disk.cut_under(server)
     })
-}
-
-fn disk() -> Option<Disk> {
-    match Disk::create(512) {
-        Ok(disk) => Some(disk),
-        Err(Unable(why)) => {
-            eprintln!("SKIPPED: no power can be cut here: {why}");
-            None
-        }
-    }
 }
 
 /// Two people talk while the server ends `CRASHES` times by `end`, and what they and the server know afterwards.
