@@ -212,7 +212,10 @@ impl Writer {
         loop {
             self.take(&mut entries);
             if !entries.is_empty() {
-                self.refuse(&unanswered(&entries));
+                let refused = unanswered(&entries);
+                let dropped = entries.len() - refused.answers.len();
+                self.shared.counters.entries_dropped.add(dropped as u64);
+                self.refuse(&refused);
                 entries.clear();
             } else if self.shared.stopping.load(Ordering::SeqCst) {
                 return;
