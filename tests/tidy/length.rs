@@ -17,7 +17,6 @@ const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[
     ),
     ("ring/tests/agree/actor.rs", "act", 80),
     ("ring/tests/agree/main.rs", "the_written_script_agrees", 95),
-    ("router/src/fused/counters.rs", "samples", 78),
     ("tests/e2e/hostile.rs", "frames", 136),
     ("wire/tests/codec/grammar.rs", "field", 71),
 ];

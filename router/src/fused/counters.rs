@@ -105,6 +105,16 @@ impl Source for Counters {
                 &self.entries_dropped,
             ),
         ];
+        into.extend(
+            counters.map(|(name, help, counter)| sample(name, help, SampleKind::Counter, counter)),
+        );
+        self.gauge_samples(into);
+        self.refusal_samples(into);
+    }
+}
+
+impl Counters {
+    fn gauge_samples(&self, into: &mut Vec<Sample>) {
         let gauges = [
             (
                 "router_conversations",
@@ -118,15 +128,9 @@ impl Source for Counters {
                 &self.dirty,
             ),
         ];
-        into.extend(
-            counters.map(|(name, help, counter)| sample(name, help, SampleKind::Counter, counter)),
-        );
         into.extend(gauges.map(|(name, help, gauge)| sample(name, help, SampleKind::Gauge, gauge)));
-        self.refusal_samples(into);
     }
-}
 
-impl Counters {
     fn refusal_samples(&self, into: &mut Vec<Sample>) {
         let codes = REFUSALS.iter().map(|code| code.0).chain([0]);
         for (code, counter) in codes.zip(&self.refused) {
