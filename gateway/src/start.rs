@@ -264,11 +264,15 @@ impl Prepared {
             gateway.threads.push(thread);
         }
         drop(opened);
-        results
-            .into_iter()
-            .take(shards)
-            .collect::<Result<(), _>>()?;
-        Ok(gateway)
+        let opened: Result<(), _> = results.into_iter().take(shards).collect();
+        match opened {
+            Ok(()) => Ok(gateway),
+            Err(error) => {
+                // The other shards serve nobody alone.
+                gateway.drain(Duration::ZERO);
+                Err(error)
+            }
+        }
     }
 }
 
