@@ -123,3 +123,38 @@ fn one_chat_is_open_once() {
         "{error}"
     );
 }
+
+/// A server whose one client is connected and stopped: it neither leaves nor reads.
+fn with_a_hanging_client(folder: &Path, more: &[&str]) -> (Running, Running) {
+    let (server, address) = Running::serve_with(folder, "127.0.0.1:0", more);
+    let mut client = Running::start(&arguments(folder, &address, "1", "2"));
+    client.types("here");
+    client.wait_for("✓ 1");
+    client.signal("STOP");
+    (server, client)
+}
+
+#[test]
+fn a_client_that_hangs_does_not_hold_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let quick = [
+        "--set",
+        "drain.spread=300ms",
+        "--set",
+        "gateway.drain_flush=300ms",
+    ];
+    let (mut server, _client) = with_a_hanging_client(folder.path(), &quick);
+    server.signal("TERM");
+    assert_eq!(server.ends(), 0);
+}
+
+#[test]
+fn a_second_signal_ends_a_server_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let slow = ["--set", "drain.spread=300s", "--set", "drain.timeout=600s"];
+    let (mut server, _client) = with_a_hanging_client(folder.path(), &slow);
+    server.signal("TERM");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    server.signal("TERM");
+    assert_eq!(server.ends(), 130);
+}

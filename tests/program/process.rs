@@ -76,8 +76,12 @@ impl Running {
     }
 
     pub(crate) fn serve_on(data: &Path, listen: &str) -> (Self, String) {
+        Self::serve_with(data, listen, &[])
+    }
+
+    pub(crate) fn serve_with(data: &Path, listen: &str, more: &[&str]) -> (Self, String) {
         let data = data.to_str().expect("a path of text");
-        let server = Self::start(&[
+        let own = [
             "serve",
             "--data",
             data,
@@ -87,7 +91,8 @@ impl Running {
             "127.0.0.1:0",
             "--shards",
             "1",
-        ]);
+        ];
+        let server = Self::start(&[&own[..], more].concat());
         let line = server.line();
         let address = line
             .strip_prefix("listening on ")
