@@ -2,7 +2,8 @@
 //! sends, errors, no buffers, late and reordered completions, all from one seed. At the end every good client has its
 //! answers and its inbox, nobody saw a byte that was not his, and nothing is left in the kernel or the shard.
 //!
-//! `MILLPOND_SEED=N cargo test -p millpond-gateway one_seed` runs seed N again.
+//! `MILLPOND_SEED=N cargo test -p millpond-gateway one_seed` runs seed N again; `MILLPOND_SEEDS=N cargo test -p
+//! millpond-gateway a_thousand_seeds` runs so many instead of a thousand.
 
 mod bad;
 mod chance;
@@ -37,7 +38,8 @@ const UNIX_MS: u64 = 1_800_000_000_000;
 #[test]
 fn a_thousand_seeds() {
     let mut happened = BTreeMap::new();
-    for seed in 0..SEEDS {
+    let seeds = std::env::var("MILLPOND_SEEDS").map_or(SEEDS, |count| count.parse().unwrap());
+    for seed in 0..seeds {
         for (name, count) in run(seed) {
             *happened.entry(name).or_insert(0) += count;
         }
