@@ -135,7 +135,12 @@ fn a_cursor_that_cannot_be_used_is_reset() {
     let (bob, epoch, _) = Peer::join(server.listen, 1, &token);
     drop(bob);
     let mut other_epoch = Peer::hello(server.listen, 1, &token, Some((epoch ^ 1, 0)));
-    assert_eq!(reset(&mut other_epoch).epoch, epoch);
+    let all = reset(&mut other_epoch);
+    assert_eq!(
+        (all.epoch, all.head),
+        (epoch, 0),
+        "nothing of another epoch may be kept"
+    );
     let mut ahead = Peer::hello(server.listen, 2, &token, Some((epoch, 500)));
     assert_eq!(
         reset(&mut ahead).head,

@@ -61,11 +61,16 @@ impl Disk {
         &self.mounted_at
     }
 
+    /// From now on every write fails, for good.
+    pub(crate) fn fail(&self) {
+        self.try_cut().expect("it was tried when the disk was made");
+    }
+
     /// Cuts the power under `server`, and switches it on again: what was not synced at that moment is gone. The process
     /// is frozen first, so that it says nothing to anybody after the cut, as a real one could not.
     pub(crate) fn cut_under(&self, server: Server) {
         server.freeze();
-        self.try_cut().expect("it was tried when the disk was made");
+        self.fail();
         server.kill();
         self.restore();
     }

@@ -106,8 +106,13 @@ impl Server {
     }
 
     /// SIGTERM, and how it ended.
-    pub(crate) fn terminate(mut self, bound: Duration) -> ExitStatus {
+    pub(crate) fn terminate(self, bound: Duration) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.ends_by_itself(bound)
+    }
+
+    /// Waits until it ends without being told to, and how it ended.
+    pub(crate) fn ends_by_itself(mut self, bound: Duration) -> ExitStatus {
         let deadline = Instant::now() + bound;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {

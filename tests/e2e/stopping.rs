@@ -1,5 +1,6 @@
 //! How a server ends, and what it says meanwhile.
 
+use crate::disk::Disk;
 use crate::peer::{End, Peer};
 use crate::server::{Server, eventually};
 use millpond_wire::{Code, Frame};
@@ -23,6 +24,26 @@ fn sigterm_sends_everybody_away_and_exits_cleanly() {
     let status = server.terminate(Duration::from_secs(30));
     assert!(status.success(), "{status}");
     assert_eq!(watcher.join().expect("the connection ends"), Code::DRAINING);
+}
+
+#[test]
+fn a_disk_that_fails_ends_the_server_and_acknowledges_nothing() {
+    let Some(disk) = Disk::create_or_skip(256) else {
+        return;
+    };
+    let server = Server::start(&disk.path().join("data"), &[]);
+    let (mut peer, ..) = Peer::join(server.listen, 1, &server.token(7));
+    peer.send_text(9, 1, "kept");
+    peer.answer(1).expect("the disk is well");
+    disk.fail();
+    peer.send_text(9, 2, "lost");
+    assert_eq!(peer.answer(2), Err(Code::UNAVAILABLE));
+    let status = server.ends_by_itself(Duration::from_secs(30));
+    assert_eq!(
+        status.code(),
+        Some(3),
+        "nothing can be made durable any more"
+    );
 }
 
 #[test]
