@@ -123,10 +123,7 @@ impl Checker {
                 head,
                 ..
             } => self.reset(user, device, epoch, head),
-            Operation::CaughtUp { user, device, .. } => {
-                let device = self.device(user, device);
-                self.device_list[device as usize].caught_up = true;
-            }
+            Operation::CaughtUp { user, device, .. } => self.caught_up(user, device),
             Operation::History { .. } => self.history(operation),
             Operation::Head {
                 conversation, seq, ..

@@ -31,6 +31,8 @@ pub enum Rule {
     CursorGap,
     /// A device got a cursor twice in one epoch.
     CursorTwice,
+    /// A reset moved a device past records that it was never shown.
+    ResetSkips,
     /// A device was given another epoch without a reset.
     EpochWithoutReset,
     /// One cursor shows different messages to two devices, or to one at two times.

@@ -12,22 +12,22 @@ const ALICE: u64 = 7;
 const BOB: u64 = 9;
 /// Crashes of one run, and messages acknowledged between two of them.
 const CRASHES: usize = 10;
-const BETWEEN: u64 = 300;
+const BETWEEN: u64 = 1_000;
 
 #[test]
 fn nothing_is_lost_or_doubled_while_connections_drop() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path(), &[]);
     let plan = Plan {
-        messages_max: 5_000,
-        disconnect_one_in: 500,
+        messages_max: 10_000,
+        disconnect_one_in: 1_000,
         ..plan()
     };
     let talk = Talk::start(server.listen, people(&server), &plan);
     let seen = talk.finish();
     let report = verdict(&server, &seen);
     report.assert_clean();
-    assert_eq!(report.counts.acked, 10_000);
+    assert_eq!(report.counts.acked, 20_000);
 }
 
 #[test]
@@ -35,6 +35,20 @@ fn nothing_is_lost_over_ten_kills() {
     let data = tempfile::tempdir().expect("a folder");
     let report = crash(data.path(), "sync", Server::kill);
     report.assert_clean();
+}
+
+/// The operating system keeps what a dead process has written; inboxes take a new epoch all the same.
+#[test]
+fn nothing_is_lost_over_ten_kills_in_the_weaker_modes() {
+    for durability in ["interval", "os"] {
+        let data = tempfile::tempdir().expect("a folder");
+        let report = crash(data.path(), durability, Server::kill);
+        report.assert_clean();
+        assert!(
+            report.counts.resets > 0,
+            "an unclean end in {durability} changes the epoch"
+        );
+    }
 }
 
 #[test]

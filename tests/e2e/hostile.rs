@@ -4,9 +4,10 @@ use crate::peer::{End, Peer, hello};
 use crate::server::{Server, eventually};
 use millpond_wire::{
     Ack, AckStatus, Bye, CLIENT_FRAME_BYTES_MAX, Code, Conversation, CursorAck, Decoded, Deliver,
-    Echo, Echoed, Error, Frame, From, GoAway, History, HistoryPage, Ignored, Kind, List, Mark,
-    MarkKind, Mode, PREFACE, Ping, Pong, Receipt, Record, Records, Reset, Scope, Send, SendAck,
-    Sync, SyncDone, UserId, Welcome, decode, encode, encode_record,
+    Direction, Echo, Echoed, Error, Frame, From, GoAway, HELLO_BYTES_MAX, History, HistoryPage,
+    Ignored, Kind, List, Mark, MarkKind, Mode, PREFACE, Ping, Pong, Receipt, Record, Records,
+    Reset, Scope, Send, SendAck, Sync, SyncDone, Tag, UserId, Welcome, decode, encode,
+    encode_record,
 };
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -46,7 +47,7 @@ fn every_single_byte_corruption_is_answered_as_the_decoder_says() {
     let token = server.token(USER);
     let mut cases = 0;
     for (device, bytes) in (1..).zip(frames(&token)) {
-        for at in 0..bytes.len().min(48) {
+        for at in 0..bytes.len() {
             for flip in [0x01, 0x80, 0x7F, 0xFF] {
                 let mut corrupt = bytes.clone();
                 corrupt[at] ^= flip;
@@ -56,6 +57,31 @@ fn every_single_byte_corruption_is_answered_as_the_decoder_says() {
         }
     }
     assert!(cases > 1_000, "{cases}");
+    assert!(server.lives());
+}
+
+#[test]
+fn a_damaged_or_cut_hello_is_answered_as_the_decoder_says() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(data.path(), &[]);
+    let token = server.token(USER);
+    let mut bytes = Vec::new();
+    encode(&Frame::Hello(hello(1, &token, Some((77, 5)))), &mut bytes);
+    for cut in 0..bytes.len() {
+        let mut peer = Peer::open(server.listen);
+        peer.write(&[&PREFACE[..], &bytes[..cut]].concat());
+        peer.stream
+            .shutdown(Shutdown::Write)
+            .expect("a live socket");
+        assert_eq!(outcome(&mut peer), Outcome::Closed(None), "{cut} bytes");
+    }
+    for at in 0..bytes.len() {
+        for flip in [0x01, 0x80, 0x7F, 0xFF] {
+            let mut corrupt = bytes.clone();
+            corrupt[at] ^= flip;
+            judge_first(&server, &corrupt);
+        }
+    }
     assert!(server.lives());
 }
 
@@ -111,55 +137,131 @@ enum Outcome {
 /// Sends `bytes` and the sentinel on a fresh session, and holds the answer against the decoder.
 fn judge(server: &Server, device: u64, token: &[u8], bytes: &[u8]) {
     let (mut peer, _) = Peer::connect(server.listen, device, token, None);
-    let mut stream = bytes.to_vec();
-    encode(&Frame::Echo(Echo { payload: SENTINEL }), &mut stream);
-    peer.write(&stream);
-    let expected = oracle(&stream);
-    if expected == Verdict::Incomplete {
+    hold(
+        &mut peer,
+        bytes,
+        &oracle(&with_sentinel(bytes), Stands::Session),
+    );
+}
+
+/// The same where the session does not stand yet: `bytes` are the first behind the preface.
+fn judge_first(server: &Server, bytes: &[u8]) {
+    let mut peer = Peer::open(server.listen);
+    peer.write(&PREFACE);
+    hold(
+        &mut peer,
+        bytes,
+        &oracle(&with_sentinel(bytes), Stands::Preface),
+    );
+}
+
+fn hold(peer: &mut Peer, bytes: &[u8], expected: &Expected) {
+    peer.write(&with_sentinel(bytes));
+    if expected.incomplete {
         peer.stream
             .shutdown(Shutdown::Write)
             .expect("a live socket");
     }
-    let seen = outcome(&mut peer);
-    let fits = match expected {
-        Verdict::Malformed(code) => seen == Outcome::Closed(Some(code)),
-        Verdict::Incomplete => matches!(seen, Outcome::Closed(_)),
-        Verdict::Valid => matches!(seen, Outcome::Echoed | Outcome::Closed(Some(_))),
-        Verdict::Farewell => seen == Outcome::Closed(None),
-    };
-    assert!(fits, "{bytes:02x?}: expected {expected:?}, seen {seen:?}");
+    let seen = outcome(peer);
+    assert!(
+        expected.outcomes.contains(&seen),
+        "{bytes:02x?}: {expected:?}, seen {seen:?}"
+    );
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// The first frame is bad: this code, then close.
-    Malformed(Code),
-    /// The stream ends inside a frame.
-    Incomplete,
-    /// Whole valid frames; what they ask for may still be refused with a code.
-    Valid,
-    /// BYE, or an ERROR of the client's own: the server just closes.
-    Farewell,
+fn with_sentinel(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = bytes.to_vec();
+    encode(&Frame::Echo(Echo { payload: SENTINEL }), &mut stream);
+    stream
 }
 
-fn oracle(mut stream: &[u8]) -> Verdict {
-    let mut refusable = false;
-    while !stream.is_empty() {
-        match decode(stream, CLIENT_FRAME_BYTES_MAX) {
-            Err(_) if refusable => return Verdict::Valid,
-            Err(bad) => return Verdict::Malformed(bad.code()),
-            Ok(Decoded::Need(_)) => return Verdict::Incomplete,
-            Ok(Decoded::Frame(Frame::Bye(_) | Frame::Error(_), _)) => return Verdict::Farewell,
-            Ok(Decoded::Frame(frame, used)) => {
-                refusable |= !matches!(
-                    frame,
-                    Frame::Ping(Ping { cursor: None }) | Frame::Ignored(_)
-                );
-                stream = &stream[used..];
+/// What may be seen of a stream, by the decoder and the state rules of the specification.
+#[derive(Debug, Default)]
+struct Expected {
+    outcomes: Vec<Outcome>,
+    /// The stream ends inside a frame, so the server waits for more.
+    incomplete: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    Preface,
+    Session,
+}
+
+/// What one valid frame leads to.
+enum Answer {
+    Taken,
+    /// By what the server holds, it is taken or the end.
+    MayEnd(Code),
+    Ends(Option<Code>),
+}
+
+fn oracle(mut stream: &[u8], mut stands: Stands) -> Expected {
+    let mut expected = Expected::default();
+    loop {
+        let max = if stands == Stands::Preface {
+            HELLO_BYTES_MAX
+        } else {
+            CLIENT_FRAME_BYTES_MAX
+        };
+        let end = match decode(stream, max) {
+            Err(bad) => {
+                // Of several faults any may be named (clause 4.5): of form, or of coming before HELLO.
+                if stands == Stands::Preface && stream.first() != Some(&Tag::Hello.byte()) {
+                    let too_early = Outcome::Closed(Some(Code::NOT_AUTHENTICATED));
+                    expected.outcomes.push(too_early);
+                }
+                Some(bad.code())
             }
-        }
+            Ok(Decoded::Need(_)) => {
+                expected.incomplete = true;
+                None
+            }
+            Ok(Decoded::Frame(Frame::Echo(echo), _))
+                if echo.payload == SENTINEL && stands == Stands::Session =>
+            {
+                expected.outcomes.push(Outcome::Echoed);
+                return expected;
+            }
+            Ok(Decoded::Frame(frame, used)) => match answer(&frame, stands) {
+                Answer::Ends(end) => end,
+                Answer::MayEnd(code) => {
+                    expected.outcomes.push(Outcome::Closed(Some(code)));
+                    (stream, stands) = (&stream[used..], Stands::Session);
+                    continue;
+                }
+                Answer::Taken => {
+                    stream = &stream[used..];
+                    continue;
+                }
+            },
+        };
+        expected.outcomes.push(Outcome::Closed(end));
+        return expected;
     }
-    Verdict::Valid
+}
+
+fn answer(frame: &Frame<'_>, stands: Stands) -> Answer {
+    match (stands, frame) {
+        (Stands::Preface, Frame::Hello(_)) => Answer::MayEnd(Code::TOKEN_INVALID),
+        (Stands::Preface, _) => Answer::Ends(Some(Code::NOT_AUTHENTICATED)),
+        (_, Frame::Bye(_) | Frame::Error(_)) => Answer::Ends(None),
+        (_, Frame::Hello(_)) => Answer::Ends(Some(Code::UNSUPPORTED_FRAME)),
+        (_, Frame::Receipt(_)) if frame.direction() == Direction::ToClient => {
+            Answer::Ends(Some(Code::MALFORMED))
+        }
+        _ if frame.direction() == Direction::ToClient => {
+            Answer::Ends(Some(Code::UNSUPPORTED_FRAME))
+        }
+        (
+            _,
+            Frame::CursorAck(_)
+            | Frame::Ping(Ping { cursor: Some(_) })
+            | Frame::Pong(Pong { server_ms: Some(_) }),
+        ) => Answer::MayEnd(Code::MALFORMED),
+        _ => Answer::Taken,
+    }
 }
 
 fn outcome(peer: &mut Peer) -> Outcome {

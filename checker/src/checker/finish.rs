@@ -230,19 +230,25 @@ impl Checker {
     /// A device that has caught up stands where the inbox ends.
     fn judge_position(&mut self, index: usize) {
         let device = &self.device_list[index];
-        let inbox = self.inboxes.get(&device.user);
-        let Some((epoch, rows)) = inbox.and_then(|inbox| inbox.epochs.last_key_value()) else {
+        let Some(inbox) = self.inboxes.get(&device.user) else {
             return;
         };
-        let shown = rows.iter().filter(|(_, shown)| shown.is_some());
-        let head = shown.map(|(cursor, _)| cursor).max().unwrap_or_default();
+        let Some(epoch) = inbox.current else {
+            return;
+        };
+        let rows = inbox.epochs.get(&epoch);
+        let shown = rows.iter().flat_map(|rows| rows.iter());
+        let head = shown
+            .filter(|(_, shown)| shown.is_some())
+            .map(|(cursor, _)| cursor)
+            .max();
+        let head = head.unwrap_or_default();
         let last = device.segments.last();
-        let (at_epoch, at) = last.map_or((*epoch, 0), |segment| (segment.epoch, segment.last));
-        // A reset may end in an epoch of which nobody has been shown anything.
-        if at_epoch > *epoch || (at_epoch == *epoch && at >= head) {
+        let (at_epoch, at) = last.map_or((epoch, 0), |segment| (segment.epoch, segment.last));
+        if at_epoch == epoch && at >= head {
             return;
         }
-        let (user, name, epoch) = (device.user, device.device, *epoch);
+        let (user, name) = (device.user, device.device);
         self.report.add(Rule::DeviceBehind, || {
             let what = format!(
                 "device {name} of user {user} stands at epoch {at_epoch}, cursor {at}; its inbox at {epoch}, {head}"

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     pub(super) epochs: BTreeMap<u64, Sparse<Shown>>,
+    /// Where the device stands that caught up last. Epochs have no order of their own.
+    pub(super) current: Option<u64>,
 }
 
 /// Conversation and sequence; `None` where nobody has looked.
@@ -81,9 +83,31 @@ impl Checker {
         }
     }
 
+    pub(super) fn caught_up(&mut self, user: u64, device: u64) {
+        let device = self.device(user, device);
+        let device = &mut self.device_list[device as usize];
+        device.caught_up = true;
+        if let Some(segment) = device.segments.last() {
+            self.inboxes.entry(user).or_default().current = Some(segment.epoch);
+        }
+    }
+
     pub(super) fn reset(&mut self, user: u64, device: u64, epoch: u64, head: u64) {
         self.report.counts.resets += 1;
+        let name = device;
         let device = self.device(user, device);
+        let segments = &mut self.device_list[device as usize].segments;
+        let last = segments.last().map_or(0, |segment| segment.last);
+        if head > last {
+            self.report.add(Rule::ResetSkips, || {
+                let what =
+                    format!("device {name} of user {user} was moved past what it was never shown");
+                (
+                    what,
+                    vec![format!("from cursor {last} to {head}, epoch {epoch}")],
+                )
+            });
+        }
         let segments = &mut self.device_list[device as usize].segments;
         segments.retain(|segment| segment.first <= head);
         for segment in segments.iter_mut() {

@@ -207,6 +207,19 @@ fn a_cursor_twice() {
 }
 
 #[test]
+fn a_reset_past_what_was_never_shown() {
+    let reset = Operation::Reset {
+        user: 1,
+        device: 1,
+        epoch: 6,
+        head: 2,
+        at: 5,
+    };
+    let operations = [sent(1, 11), sent(2, 12), shown(1, 5, 1, 1, 11), reset];
+    breaks(Rule::ResetSkips, &operations);
+}
+
+#[test]
 fn an_epoch_without_a_reset() {
     let operations = [
         sent(1, 11),
