@@ -7,12 +7,15 @@ use millpond_backplane::conformance::{
 use millpond_backplane::log::{Log, LogError, Topic};
 use millpond_backplane::memory::{
     AppendFault, Atomicity, CommitFault, Crash, ManualClock, MemoryLog, MemoryRoutes, MemoryStore,
+    ROUTES_PER_USER_MAX,
 };
 use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError, Write};
 use millpond_backplane::{
-    Command, CommandBody, ConversationKey, Entry, Position, VirtualPartition,
+    Address, Command, CommandBody, ConversationKey, Entry, GatewayId, Handle, Position,
+    VirtualPartition,
 };
 use std::sync::Arc;
+use millpond_wire::DeviceId;
 use std::time::Duration;
 
 #[test]
@@ -57,6 +60,39 @@ fn routes_conform() {
 }
 
 fn conversation() -> ConversationKey {
+#[test]
+fn a_user_with_too_many_devices_loses_a_dead_one_first() {
+    let clock = Arc::new(ManualClock::default());
+    let routes = MemoryRoutes::with_clock(Duration::from_secs(10), clock.clone());
+    let route = |device: u64, gateway: u32, attempt: u32| Route {
+        address: Address {
+            gateway: GatewayId(gateway),
+            gateway_epoch: 1,
+            handle: Handle {
+                shard: 0,
+                slot: attempt,
+                generation: 1,
+            },
+            user: user(1),
+            device: DeviceId(device),
+        },
+        attempt,
+    };
+    let first = Put::Taken { displaced: None };
+    routes.renew(GatewayId(1), 1);
+    assert_eq!(routes.put(route(99, 1, 9)), first);
+    clock.advance(10_001);
+    routes.renew(GatewayId(2), 1);
+    let most = ROUTES_PER_USER_MAX as u64;
+    for device in 1..=most {
+        assert_eq!(routes.put(route(device, 2, 2)), first, "{device}");
+    }
+    let displaced = Some(route(most, 2, 2));
+    assert_eq!(routes.put(route(most, 2, 3)), Put::Taken { displaced });
+    let displaced = Some(route(1, 2, 2));
+    assert_eq!(routes.put(route(50, 2, 3)), Put::Taken { displaced });
+}
+
     ConversationKey::direct(user(1), user(2))
 }
 

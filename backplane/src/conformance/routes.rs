@@ -12,6 +12,7 @@ pub fn routes_suite<R: Routes>(mut make: impl FnMut() -> R, mut pass_lease: impl
     the_newer_attempt_wins(&make());
     equal_attempts_go_by_epoch(&make());
     a_dead_route_stands_in_nobodys_way(&make(), &mut pass_lease);
+    a_late_renewal_finds_every_device(&make(), &mut pass_lease);
     a_remove_takes_only_its_own(&make());
     many_users_are_found_in_order(&make());
 }
@@ -129,6 +130,29 @@ fn a_dead_route_stands_in_nobodys_way<R: Routes>(routes: &R, pass_lease: &mut im
     older.address.gateway = other;
     assert_eq!(routes.put(older), FIRST);
     assert_eq!(find(routes, &[user(1)]), [older]);
+}
+
+/// A gateway that slept for longer than its lease, with all its connections.
+fn a_late_renewal_finds_every_device<R: Routes>(routes: &R, pass_lease: &mut impl FnMut(&R)) {
+    routes.renew(GATEWAY, 5);
+    let phone = route(user(1), 1, 1, 5, 0);
+    let tablet = route(user(1), 2, 1, 5, 1);
+    assert_eq!(routes.put(phone), FIRST);
+    assert_eq!(routes.put(tablet), FIRST);
+    pass_lease(routes);
+    let again = route(user(1), 1, 2, 5, 2);
+    let displaced = Put::Taken {
+        displaced: Some(phone),
+    };
+    assert_eq!(routes.put(again), displaced, "it only slept");
+    assert_eq!(find(routes, &[user(1)]), []);
+    routes.renew(GATEWAY, 5);
+    assert_eq!(find(routes, &[user(1)]), [again, tablet]);
+    routes.renew(GATEWAY, 6);
+    assert_eq!(find(routes, &[user(1)]), []);
+    let next = route(user(1), 2, 1, 6, 0);
+    assert_eq!(routes.put(next), FIRST, "an ended epoch stays ended");
+    assert_eq!(find(routes, &[user(1)]), [next]);
 }
 
 fn a_remove_takes_only_its_own(routes: &dyn Routes) {

@@ -2,8 +2,9 @@
 //!
 //! One lock, held for a batch: a look-up costs a hash and a compare, so even a large batch keeps others waiting for
 //! microseconds. A user's single device, the common case, lies in the table itself: a million routes are a million
-//! entries and nothing else. A route counts only while its gateway's lease of the same epoch lives; dead ones are taken
-//! away when their user is touched, or all at once when their gateway starts a new epoch.
+//! entries and nothing else. A route counts only while its gateway's lease of the same epoch lives, and comes back with
+//! a late renewal. It stands in nobody's way meanwhile: whoever connects takes its device, or its place when the user
+//! has too many. The routes of an earlier epoch go all at once, when their gateway starts the next one.
 
 use super::clock::{Clock, MonotonicClock};
 use crate::routes::{Put, Route, Routes};
@@ -94,20 +95,22 @@ impl Table {
         };
         let leases = &self.leases;
         let mut all = seats.as_slice().to_vec();
-        all.retain(|other| leases.live(other, now_ms));
+        all.retain(|other| !leases.ended(other));
         let old = all.iter().position(|other| other.device == seat.device);
-        if old.is_some_and(|at| all[at].rank() > seat.rank()) {
+        if old.is_some_and(|at| leases.live(&all[at], now_ms) && all[at].rank() > seat.rank()) {
             return Put::Older;
         }
         let displaced = match old {
             Some(at) => Some(all.swap_remove(at)).filter(|old| !old.same_connection(&seat)),
-            None if all.len() == ROUTES_PER_USER_MAX => oldest(&mut all),
+            None if all.len() == ROUTES_PER_USER_MAX => Some(take_least(&mut all, leases, now_ms)),
             None => None,
         };
         all.push(seat);
         *seats = Seats::from(all);
+        // A dead one of this very run of a gateway is told too: its connection has only slept, with all the others.
+        let told = |old: &Seat| leases.live(old, now_ms) || old.same_run(&seat);
         Put::Taken {
-            displaced: displaced.map(|old| old.route(user)),
+            displaced: displaced.filter(told).map(|old| old.route(user)),
         }
     }
 
@@ -154,13 +157,12 @@ impl Table {
     }
 }
 
-/// Takes out the seat with the oldest attempt.
-fn oldest(seats: &mut Vec<Seat>) -> Option<Seat> {
+/// Takes out a dead seat, or else the one with the oldest attempt.
+fn take_least(seats: &mut Vec<Seat>, leases: &Leases, now_ms: u64) -> Seat {
     let ranked = seats.iter().enumerate();
-    let at = ranked
-        .min_by_key(|(_, seat)| seat.rank())
-        .map(|(at, _)| at)?;
-    Some(seats.swap_remove(at))
+    let least = ranked.min_by_key(|(_, seat)| (leases.live(seat, now_ms), seat.rank()));
+    let at = least.map(|(at, _)| at).expect("a full list is not empty");
+    seats.swap_remove(at)
 }
 
 #[derive(Default, Debug)]
@@ -171,6 +173,13 @@ impl Leases {
         self.0
             .get(&seat.gateway)
             .is_some_and(|lease| lease.epoch == seat.gateway_epoch && now_ms < lease.ends_ms)
+    }
+
+    /// Whether its gateway has gone on to a later epoch, so that no renewal brings it back.
+    fn ended(&self, seat: &Seat) -> bool {
+        self.0
+            .get(&seat.gateway)
+            .is_some_and(|lease| lease.epoch > seat.gateway_epoch)
     }
 }
 
@@ -247,8 +256,11 @@ impl Seat {
         (self.attempt, self.gateway_epoch)
     }
 
+    fn same_run(&self, other: &Self) -> bool {
+        (self.gateway, self.gateway_epoch) == (other.gateway, other.gateway_epoch)
+    }
+
     fn same_connection(&self, other: &Self) -> bool {
-        (self.gateway, self.gateway_epoch, self.handle)
-            == (other.gateway, other.gateway_epoch, other.handle)
+        self.same_run(other) && self.handle == other.handle
     }
 }
