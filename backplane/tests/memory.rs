@@ -9,13 +9,14 @@ use millpond_backplane::memory::{
     AppendFault, Atomicity, CommitFault, Crash, ManualClock, MemoryLog, MemoryRoutes, MemoryStore,
     ROUTES_PER_USER_MAX,
 };
+use millpond_backplane::routes::{Put, Route, Routes};
 use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError, Write};
 use millpond_backplane::{
     Address, Command, CommandBody, ConversationKey, Entry, GatewayId, Handle, Position,
     VirtualPartition,
 };
-use std::sync::Arc;
 use millpond_wire::DeviceId;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -59,7 +60,6 @@ fn routes_conform() {
     );
 }
 
-fn conversation() -> ConversationKey {
 #[test]
 fn a_user_with_too_many_devices_loses_a_dead_one_first() {
     let clock = Arc::new(ManualClock::default());
@@ -93,6 +93,7 @@ fn a_user_with_too_many_devices_loses_a_dead_one_first() {
     assert_eq!(routes.put(route(50, 2, 3)), Put::Taken { displaced });
 }
 
+fn conversation() -> ConversationKey {
     ConversationKey::direct(user(1), user(2))
 }
 
@@ -172,6 +173,23 @@ fn a_torn_commit_leaves_whole_units_and_partitions_last() {
         2,
         "two messages of one conversation are one unit"
     );
+}
+
+#[test]
+fn a_power_cut_keeps_units_of_a_failed_commit_that_are_older_than_what_it_keeps() {
+    let store = MemoryStore::new(Durability::Interval, Atomicity::Unit);
+    store.commit(&batch(1)).unwrap();
+    store.fail_commit(CommitFault { units_written: 1 });
+    let mut torn = batch(2);
+    let other = message_write(ConversationKey::Group(9), 1, 2);
+    torn.writes.push(other);
+    store.commit(&torn).unwrap_err();
+    store.reopen();
+    store.commit(&batch(3)).unwrap();
+    let before = store.dump();
+    assert_eq!(before.len(), 3, "two batches and one unit");
+    store.crash(Crash::PowerCut { kept: 3 });
+    assert_eq!(store.dump(), before);
 }
 
 #[test]

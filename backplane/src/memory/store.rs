@@ -145,6 +145,16 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn read(&self, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
         let mut state = self.lock();
+
+    /// What a failed commit has written is no more on the disk than a batch, and no less: it stands in their order.
+    fn leave_torn(&self, writes: &[Write], fault: CommitFault) {
+        if self.durability == Durability::Sync {
+            return;
+        }
+        let units = rows::units(writes).into_iter().take(fault.units_written);
+        let writes = units.flatten().cloned().collect();
+        self.lock().unsynced.push(Batch { writes });
+    }
         if let Some(error) = state.read_fault.take() {
             return Err(error);
         }
@@ -175,6 +185,7 @@ impl Store for MemoryStore {
         let mut state = self.lock();
         state.commits += 1;
         if self.durability != Durability::Sync {
+            self.leave_torn(&batch.writes, fault);
             state.unsynced.push(batch.clone());
         }
         Ok(())
