@@ -3,10 +3,10 @@
 //! Built for Kafka: a record of the real log is an *envelope* of all entries that one tick of one producer brought for
 //! one real partition; the identity of an entry is its [`Position`] (epoch, offset of the envelope, index in it), known
 //! only to readers. 256 virtual partitions are a field of the entry; the driver maps them onto few real ones.
-//! The four rules that make effects exactly-once stand in the README's "what an ack means" and, where they are
-//! enforced, in `router`: positions only grow; machines are functions of their partition's records; a unit of rows
-//! carries its position and is written only after everything emitted up to it is durable; the inbox side drops what is
-//! at or below the high-water mark of its source, which needs every producer's stream to be a gap-free prefix.
+//! Four rules make effects exactly-once: positions only grow ([`Position`], [`Stamp`](crate::position::Stamp)); a machine
+//! is a function of its partition's records, so a replay emits the same; a unit of rows carries its position and is
+//! written only after everything emitted up to it is durable ([`crate::row`]); the inbox side drops what is at or below
+//! the high-water mark of its source ([`crate::row::HighWater`]), so what a producer appends must be a prefix without gaps.
 
 use crate::{Entry, Position, VirtualPartition};
 

@@ -74,6 +74,8 @@ fn apply(
         }
         (Outcome::Marked(hint), _) => {
             lane.lag(world, Lagging::Marks(hint.conversation));
+            // Coalesces only neighbours of one batch: without a clock there is no second to hold marks back for, and
+            // whoever catches up with a log has large batches.
             output.effects.hint(hint);
         }
         // A mark of somebody who may not set one.
