@@ -140,11 +140,6 @@ impl MemoryStore {
             std::thread::yield_now();
         }
     }
-}
-
-impl Store for MemoryStore {
-    fn read(&self, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
-        let mut state = self.lock();
 
     /// What a failed commit has written is no more on the disk than a batch, and no less: it stands in their order.
     fn leave_torn(&self, writes: &[Write], fault: CommitFault) {
@@ -155,6 +150,11 @@ impl Store for MemoryStore {
         let writes = units.flatten().cloned().collect();
         self.lock().unsynced.push(Batch { writes });
     }
+}
+
+impl Store for MemoryStore {
+    fn read(&self, reads: &[Read]) -> Result<Vec<Answer>, StoreError> {
+        let mut state = self.lock();
         if let Some(error) = state.read_fault.take() {
             return Err(error);
         }
@@ -180,12 +180,12 @@ impl Store for MemoryStore {
             }
         }
         if let Some(fault) = fault {
+            self.leave_torn(&batch.writes, fault);
             return Err(StoreError::Failed(format!("ordered by a test: {fault:?}")));
         }
         let mut state = self.lock();
         state.commits += 1;
         if self.durability != Durability::Sync {
-            self.leave_torn(&batch.writes, fault);
             state.unsynced.push(batch.clone());
         }
         Ok(())
