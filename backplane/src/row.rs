@@ -30,6 +30,17 @@ pub struct DedupKey {
     pub client_msg_id: u64,
 }
 
+impl DedupKey {
+    pub fn of(message: &Message) -> Self {
+        Self {
+            conversation: message.conversation,
+            user: message.sender,
+            device: message.device,
+            client_msg_id: message.client_msg_id,
+        }
+    }
+}
+
 /// The first result of a client message id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DedupRow {
@@ -37,6 +48,16 @@ pub struct DedupRow {
     pub server_ms: u64,
     /// Of kind and payload.
     pub hash: u32,
+}
+
+impl DedupRow {
+    pub fn of(message: &Message, hash: u32) -> Self {
+        Self {
+            seq: message.seq,
+            server_ms: message.server_ms,
+            hash,
+        }
+    }
 }
 
 /// Delivered and read positions of a conversation: key (conversation).

@@ -125,8 +125,8 @@ impl World {
         };
         let outcome = conversation.step(&self.rules, stamp, command, &found);
         if let conversation::Outcome::Sequenced { message, hash } = &outcome {
-            let row = dedup_row(message, *hash);
-            self.overlay.insert(self.batch, dedup_key(message), row);
+            let row = DedupRow::of(message, *hash);
+            self.overlay.insert(self.batch, DedupKey::of(message), row);
         }
         Ok(outcome)
     }
@@ -217,22 +217,5 @@ impl World {
 
     fn inbox(&mut self, user: UserId) -> &mut Inbox {
         &mut self.inboxes.touch(&user, self.batch).expect(LOADED).state
-    }
-}
-
-fn dedup_key(message: &Message) -> DedupKey {
-    DedupKey {
-        conversation: message.conversation,
-        user: message.sender,
-        device: message.device,
-        client_msg_id: message.client_msg_id,
-    }
-}
-
-fn dedup_row(message: &Message, hash: u32) -> DedupRow {
-    DedupRow {
-        seq: message.seq,
-        server_ms: message.server_ms,
-        hash,
     }
 }

@@ -3,10 +3,10 @@
 use crate::read::View;
 use crate::tables::{Table, Tables};
 use fjall::{OwnedWriteBatch, UserKey, UserValue};
+use millpond_backplane::Position;
 use millpond_backplane::codec;
 use millpond_backplane::row::{DedupKey, DedupRow, HistoryRow};
 use millpond_backplane::store::{Batch, StoreError, Write};
-use millpond_backplane::{Message, Position};
 
 /// Reused from commit to commit.
 #[derive(Default)]
@@ -111,8 +111,8 @@ impl Encoder {
         );
         self.push(
             Table::Dedup,
-            |key| codec::dedup_key(&dedup_key(message), key),
-            |value| codec::encode_dedup(&dedup_row(message, hash), value),
+            |key| codec::dedup_key(&DedupKey::of(message), key),
+            |value| codec::encode_dedup(&DedupRow::of(message, hash), value),
         );
     }
 
@@ -147,22 +147,5 @@ impl Encoder {
             key: UserKey::from(self.key.as_slice()),
             value: UserValue::from(self.value.as_slice()),
         });
-    }
-}
-
-fn dedup_key(message: &Message) -> DedupKey {
-    DedupKey {
-        conversation: message.conversation,
-        user: message.sender,
-        device: message.device,
-        client_msg_id: message.client_msg_id,
-    }
-}
-
-fn dedup_row(message: &Message, hash: u32) -> DedupRow {
-    DedupRow {
-        seq: message.seq,
-        server_ms: message.server_ms,
-        hash,
     }
 }

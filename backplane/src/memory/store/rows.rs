@@ -204,18 +204,7 @@ fn inbox_row((key, row): (&(UserId, u64), &InboxRow)) -> (u64, InboxRow) {
 
 fn dedup_of(row: &HistoryRow, hash: u32) -> (DedupKey, DedupRow) {
     let message = &row.message;
-    let key = DedupKey {
-        conversation: message.conversation,
-        user: message.sender,
-        device: message.device,
-        client_msg_id: message.client_msg_id,
-    };
-    let row = DedupRow {
-        seq: message.seq,
-        server_ms: message.server_ms,
-        hash,
-    };
-    (key, row)
+    (DedupKey::of(message), DedupRow::of(message, hash))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
