@@ -2,7 +2,7 @@
 
 use crate::log::Topic;
 use crate::{Address, ConversationKey, Position, VirtualPartition};
-use millpond_wire::{DeviceId, Kind, UserId};
+use millpond_wire::{DeviceId, Kind, Origin, Record, UserId};
 use std::sync::Arc;
 
 /// One record of either topic.
@@ -93,4 +93,35 @@ pub struct Message {
     pub server_ms: u64,
     pub kind: Kind,
     pub payload: Arc<[u8]>,
+}
+
+impl Message {
+    /// In full, as the devices of `viewer` get it. Only those of the sender learn its origin, and only what another
+    /// person wrote counts as unread.
+    pub fn record_for(&self, viewer: UserId) -> Record<'_> {
+        let mine = self.sender == viewer;
+        Record {
+            kind: self.kind,
+            origin: mine.then_some(Origin {
+                device: self.device,
+                client_msg_id: self.client_msg_id,
+            }),
+            stub: false,
+            counts: self.kind == Kind::TEXT && !mine,
+            conversation: self.conversation.seen_by(viewer),
+            seq: self.seq,
+            sender: None,
+            server_ms: self.server_ms,
+            payload: &self.payload,
+        }
+    }
+
+    /// Without its body, as the device that sent it gets it.
+    pub fn stub(&self) -> Record<'_> {
+        Record {
+            stub: true,
+            payload: &[],
+            ..self.record_for(self.sender)
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::effects::{Delivery, Effects};
 use millpond_backplane::Message;
 use millpond_backplane::link::{Downlink, DownlinkBody, Link};
 use millpond_backplane::routes::{Route, Routes};
-use millpond_wire::{Code, Kind, Mark, MarkKind, Origin, Record, UserId, encode_record};
+use millpond_wire::{Code, Mark, MarkKind, UserId, encode_record};
 use std::sync::Arc;
 
 /// Knows where devices are and how to reach them.
@@ -173,31 +173,13 @@ impl Shared {
         };
         let encoded = place.get_or_insert_with(|| {
             bytes.clear();
-            encode_record(&record(view, message, user), bytes);
+            let record = match view {
+                View::Stub => message.stub(),
+                View::Mine | View::Theirs => message.record_for(user),
+            };
+            encode_record(&record, bytes);
             Arc::from(bytes.as_slice())
         });
         encoded.clone()
-    }
-}
-
-fn record<'a>(view: View, message: &'a Message, user: UserId) -> Record<'a> {
-    let origin = Origin {
-        device: message.device,
-        client_msg_id: message.client_msg_id,
-    };
-    Record {
-        kind: message.kind,
-        origin: (view != View::Theirs).then_some(origin),
-        stub: view == View::Stub,
-        counts: message.kind == Kind::TEXT && view == View::Theirs,
-        conversation: message.conversation.seen_by(user),
-        seq: message.seq,
-        sender: None,
-        server_ms: message.server_ms,
-        payload: if view == View::Stub {
-            &[]
-        } else {
-            &message.payload
-        },
     }
 }

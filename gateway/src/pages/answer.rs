@@ -2,10 +2,9 @@
 //! messages that the pointers name.
 
 use super::{Ask, Found, HistoryAsk, OpenAsk, Opened, Page, PageAsk, Reply, ReplyBody};
-use millpond_backplane::Message;
 use millpond_backplane::row::{HistoryRow, InboxRow, UserRow};
 use millpond_backplane::store::{Answer, Read, Store, StoreError};
-use millpond_wire::{From, Kind, Origin, Record, Reset, UserId, encode_record};
+use millpond_wire::{From, Reset, UserId, encode_record};
 
 /// Replies to `asks`, in order. Routes were written before.
 pub(super) fn answer(
@@ -217,7 +216,7 @@ fn encode_rows(viewer: UserId, bytes: usize, rows: &[HistoryRow], out: &mut Vec<
     let mut count = 0;
     for row in rows {
         let before = out.len();
-        encode_record(&record_for(viewer, &row.message), out);
+        encode_record(&row.message.record_for(viewer), out);
         if count > 0 && out.len() > bytes {
             out.truncate(before);
             break;
@@ -225,25 +224,6 @@ fn encode_rows(viewer: UserId, bytes: usize, rows: &[HistoryRow], out: &mut Vec<
         count += 1;
     }
     count
-}
-
-/// A message in full, as `viewer` sees it.
-fn record_for(viewer: UserId, message: &Message) -> Record<'_> {
-    let mine = message.sender == viewer;
-    Record {
-        kind: message.kind,
-        origin: mine.then_some(Origin {
-            device: message.device,
-            client_msg_id: message.client_msg_id,
-        }),
-        stub: false,
-        counts: message.kind == Kind::TEXT && !mine,
-        conversation: message.conversation.seen_by(viewer),
-        seq: message.seq,
-        sender: None,
-        server_ms: message.server_ms,
-        payload: &message.payload,
-    }
 }
 
 fn inbox(answers: &mut impl Iterator<Item = Answer>) -> Vec<(u64, InboxRow)> {
