@@ -7,7 +7,6 @@
 //! It must never release anything of a batch that is not committed. After a failed commit or read nothing in memory
 //! may be trusted: every SEND is then answered 2003 unavailable, [`Fused::health`] says why, and a restart is the cure.
 
-mod bell;
 mod commit;
 mod core;
 mod counters;
@@ -23,8 +22,8 @@ pub use intake::{Intake, intake};
 use crate::conversation::Rules;
 use crate::release::Releaser;
 use crate::world::CacheLimits;
-use bell::ThreadBell;
 use millpond_backplane::link::Link;
+use millpond_backplane::mesh::{Bell as _, ThreadBell};
 use millpond_backplane::metrics::{Sample, Source};
 use millpond_backplane::routes::Routes;
 use millpond_backplane::store::{Store, StoreError};
@@ -159,7 +158,7 @@ impl Fused {
     /// `Err` when the driver had failed.
     pub fn stop(self) -> Result<(), Failure> {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        self.shared.bell.ring_always();
+        self.shared.bell.ring();
         let writer = self.writer.join();
         let committer = self.committer.join();
         if writer.is_err() || committer.is_err() {

@@ -1,8 +1,7 @@
 //! The committer: a thread that does nothing but make batches durable, in order.
 
-use super::bell::ThreadBell;
 use super::counters::Counters;
-use millpond_backplane::mesh;
+use millpond_backplane::mesh::{self, ThreadBell};
 use millpond_backplane::store::{Batch, Store, StoreError};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

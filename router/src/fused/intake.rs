@@ -1,8 +1,7 @@
 //! The queues from the shards to the writer: one per shard, bounded, never waiting.
 
-use super::bell::ThreadBell;
 use millpond_backplane::log::{Appender, Full};
-use millpond_backplane::mesh::{Receiver, Sender, channel};
+use millpond_backplane::mesh::{Receiver, Sender, ThreadBell, channel};
 use millpond_backplane::{CommandBody, Entry};
 use std::sync::Arc;
 
@@ -54,10 +53,6 @@ impl Appender for ShardAppender {
 impl Intake {
     pub(super) fn bell(&self) -> Arc<ThreadBell> {
         self.bell.clone()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.queues.iter().all(Receiver::is_empty)
     }
 
     /// Takes what is there, in the order of each shard, up to the bounds of a batch. Does not wait.

@@ -49,7 +49,6 @@ impl Writer {
     }
 
     fn run(mut self) {
-        self.shared.bell.own();
         let why = match self.serve() {
             Ok(()) => return,
             Err(why) => why,
@@ -173,19 +172,13 @@ impl Writer {
     }
 
     fn sleep(&self) {
-        let may_run = self.may_run();
         let longest = match self.core.next_due() {
-            Some(due) if may_run => Duration::from_millis(due.saturating_sub((self.clock)())),
+            Some(due) if self.may_run() => {
+                Duration::from_millis(due.saturating_sub((self.clock)()))
+            }
             _ => SLEEP_MAX,
         };
-        let has_work = || {
-            !self.done.is_empty() || may_run && !self.intake.is_empty() || self.is_stopping(may_run)
-        };
-        self.shared.bell.sleep(longest.min(SLEEP_MAX), has_work);
-    }
-
-    fn is_stopping(&self, may_run: bool) -> bool {
-        may_run && self.shared.stopping.load(Ordering::SeqCst)
+        self.shared.bell.wait(longest.min(SLEEP_MAX));
     }
 
     /// Writes all that lags and waits until everything is durable.
@@ -198,7 +191,7 @@ impl Writer {
             } else if self.waiting.is_empty() {
                 return Ok(());
             } else {
-                self.shared.bell.sleep(SLEEP_MAX, || !self.done.is_empty());
+                self.shared.bell.wait(SLEEP_MAX);
             }
         }
     }
@@ -220,9 +213,7 @@ impl Writer {
             } else if self.shared.stopping.load(Ordering::SeqCst) {
                 return;
             } else {
-                self.shared
-                    .bell
-                    .sleep(SLEEP_MAX, || !self.intake.is_empty());
+                self.shared.bell.wait(SLEEP_MAX);
             }
         }
     }
