@@ -101,7 +101,9 @@ pub struct Limits {
 
 /// Slots of a shard have as many bits in a session's name.
 const CONNECTIONS_MAX: u32 = 1 << 24;
-/// What every client takes, less the head and the fields beside the records of a page and of one record.
+/// Body bytes of a frame that every client takes, whatever its HELLO says; no frame of ours is larger.
+pub(crate) const TAKEN_BYTES_MAX: usize = 64 * 1024;
+/// That, less the head and the fields beside the records of a page and of one record.
 const PAGE_BYTES_MAX: usize = 64_000;
 
 impl Limits {
@@ -136,8 +138,14 @@ impl Limits {
                 "a frame has at least 62,464 bytes (the largest SEND) and at most 2,097,151",
             );
         }
-        (self.outbox_room_bytes > self.outbox_bytes_max)
-            .then_some("the room of an outbox lies below its maximum")
+        // All that may come in one turn for a client whose outbox still has room.
+        let bodies = usize::from(self.histories_max) + 2;
+        let at_once = self
+            .outbox_room_bytes
+            .saturating_add(bodies * TAKEN_BYTES_MAX);
+        (at_once > self.outbox_bytes_max).then_some(
+            "an outbox holds its room and, 64 KiB each, a page, a record and all histories of a client",
+        )
     }
 }
 

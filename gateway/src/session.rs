@@ -11,7 +11,7 @@ mod table;
 pub(crate) use feed::Feed;
 
 use crate::close::Reason;
-use crate::config::Limits;
+use crate::config::{Limits, TAKEN_BYTES_MAX};
 use crate::pages::{Ask, Opened, Page};
 use crate::token::Keys;
 use crate::wheel::{ticks, ticks_up};
@@ -27,6 +27,9 @@ use std::time::Duration;
 const SENDS_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 /// How soon a reading that was refused is tried again.
 const READ_RETRY: Duration = Duration::from_secs(1);
+
+/// Items of one SEND_ACK or RECEIPT: each has fewer than 64 bytes, so every client takes them together.
+const ITEMS_MAX: usize = TAKEN_BYTES_MAX / 64;
 
 /// An encoded record, the same bytes for all who read it; sessions only look at it.
 #[expect(
@@ -168,8 +171,8 @@ pub(crate) struct Around<'a> {
     pub(crate) handle: Handle,
     pub(crate) now_ms: u64,
     pub(crate) tick: u32,
-    /// The outbox takes deliveries.
-    pub(crate) room: bool,
+    /// Bytes of deliveries that the outbox takes. The last record may go beyond; with 0 none leaves.
+    pub(crate) room_bytes: usize,
     pub(crate) draining: bool,
 }
 
@@ -415,9 +418,10 @@ impl Live {
                 code,
                 retry_after_ms,
             } => self.refused(client_msg_id, code, retry_after_ms, act),
-            Event::Marks(marks) => act(Action::Frame(Frame::Receipt(Receipt {
-                marks: List::of(marks),
-            }))),
+            Event::Marks(marks) => marks.chunks(ITEMS_MAX).for_each(|marks| {
+                let marks = List::of(marks);
+                act(Action::Frame(Frame::Receipt(Receipt { marks })));
+            }),
             Event::Kick(code) => return Err(End::kicked(code)),
             Event::Drained => self.read_on(around, act),
             Event::Timer { quiet } => return self.timer(quiet, around, act),
@@ -478,9 +482,10 @@ impl Live {
     fn answered(&mut self, acks: &[Ack], act: &mut impl FnMut(Action<'_>)) {
         let answered = u8::try_from(acks.len()).unwrap_or(u8::MAX);
         self.sends_open = self.sends_open.saturating_sub(answered);
-        act(Action::Frame(Frame::SendAck(SendAck {
-            acks: List::of(acks),
-        })));
+        acks.chunks(ITEMS_MAX).for_each(|acks| {
+            let acks = List::of(acks);
+            act(Action::Frame(Frame::SendAck(SendAck { acks })));
+        });
     }
 
     fn refused(

@@ -264,14 +264,14 @@ impl Shard {
     fn step_once(&mut self, slot: u32, event: Event<'_>) {
         let draining = self.draining.is_some();
         let entry = self.slab.at(slot);
-        let room = self.hands.has_room(entry.extras, &self.config.limits);
+        let room_bytes = self.hands.room_bytes(entry.extras, &self.config.limits);
         let world = World {
             config: &self.config,
             index: self.index,
             now: self.now,
             draining,
         };
-        let around = world.around(slot, entry.generation, room);
+        let around = world.around(slot, entry.generation, room_bytes);
         let shaking = entry.session.in_handshake();
         let (hands, counts) = (&mut self.hands, &mut self.counts);
         let extras = &mut entry.extras;
@@ -318,7 +318,7 @@ impl Shard {
             now: self.now,
             draining,
         };
-        let around = world.around(slot, entry.generation, true);
+        let around = world.around(slot, entry.generation, usize::MAX);
         let session = entry.session.deadline(heard, &around);
         let limits = &self.config.limits;
         let cool = streaming.then(|| heard + ticks_up(limits.hot_quiet));
@@ -339,7 +339,7 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    fn around(&self, slot: u32, generation: u32, room: bool) -> Around<'a> {
+    fn around(&self, slot: u32, generation: u32, room_bytes: usize) -> Around<'a> {
         Around {
             limits: &self.config.limits,
             keys: &self.config.keys,
@@ -352,7 +352,7 @@ impl<'a> World<'a> {
             },
             now_ms: self.now.unix_ms,
             tick: self.now.tick,
-            room,
+            room_bytes,
             draining: self.draining,
         }
     }

@@ -3,6 +3,7 @@
 //! its position.
 
 use super::{Action, Around, Live, SharedRecord, refuse};
+use crate::config::TAKEN_BYTES_MAX;
 use crate::pages::{Ask, Found, Page, PageAsk, SyncAsk};
 use crate::planted;
 use millpond_wire::{Code, Deliver, Frame, Mode, Records, Reset, Scope, Sync, SyncDone};
@@ -23,6 +24,9 @@ pub(crate) enum Feed {
     Suspended,
 }
 
+/// Records of one DELIVER: what every client takes, less flags and cursor.
+const RECORDS_BYTES_MAX: usize = TAKEN_BYTES_MAX - 1 - 10;
+
 impl Live {
     /// Begins behind the cursor that HELLO named.
     pub(super) fn resume(
@@ -41,7 +45,7 @@ impl Live {
 
     /// Asks for the next page, or waits for room.
     fn behind(&mut self, announce: bool, around: &Around<'_>, act: &mut impl FnMut(Action<'_>)) {
-        if !self.window_open() || !around.room {
+        if !self.window_open() || around.room_bytes == 0 {
             self.feed = Feed::Waiting { announce };
             act(Action::Retime);
             return;
@@ -78,7 +82,7 @@ impl Live {
     pub(super) fn read_on(&mut self, around: &Around<'_>, act: &mut impl FnMut(Action<'_>)) {
         if let Feed::Waiting { announce } = self.feed
             && self.window_open()
-            && around.room
+            && around.room_bytes > 0
         {
             self.behind(announce, around, act);
         }
@@ -125,24 +129,44 @@ impl Live {
     ) {
         let next = self.sent + 1;
         let known = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
-        let Some(news) = records.get(known..).filter(|news| !news.is_empty()) else {
+        let Some(mut news) = records.get(known..).filter(|news| !news.is_empty()) else {
             return;
         };
-        let fits = if first > next || !around.room {
-            0
-        } else {
-            news.len().min(usize::from(self.window - self.unacked))
-        };
-        if fits > 0 {
+        let mut around = *around;
+        while first <= next && !news.is_empty() {
+            let fits = self.fitting(news, around.room_bytes);
+            if fits == 0 {
+                break;
+            }
+            let (records, rest) = news.split_at(fits);
             act(Action::Deliver {
-                first: next,
-                records: &news[..fits],
+                first: self.sent + 1,
+                records,
             });
             self.count_sent(fits);
+            around.room_bytes = around.room_bytes.saturating_sub(bytes(records));
+            news = rest;
         }
-        if fits < news.len() {
-            self.behind(false, around, act);
+        if !news.is_empty() {
+            self.behind(false, &around, act);
         }
+    }
+
+    /// How many of the next records one frame takes. The first always fits where there is any room.
+    fn fitting(&self, news: &[SharedRecord], room_bytes: usize) -> usize {
+        let window_left = if room_bytes == 0 {
+            0
+        } else {
+            self.window - self.unacked
+        };
+        let bytes_max = room_bytes.min(RECORDS_BYTES_MAX);
+        let mut bytes = 0;
+        let fits = |(index, record): &(usize, &SharedRecord)| {
+            bytes += record.len();
+            *index == 0 || bytes <= bytes_max
+        };
+        let some = news.iter().take(usize::from(window_left)).enumerate();
+        some.take_while(fits).count()
     }
 
     fn count_sent(&mut self, records: usize) {
@@ -296,6 +320,10 @@ impl Live {
             Feed::Live | Feed::Waiting { .. } | Feed::Suspended => {}
         }
     }
+}
+
+fn bytes(records: &[SharedRecord]) -> usize {
+    records.iter().map(|record| record.len()).sum()
 }
 
 impl Feed {

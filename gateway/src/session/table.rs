@@ -32,7 +32,7 @@ fn around<'a>(limits: &'a Limits, keys: &'a Keys) -> Around<'a> {
         },
         now_ms: NOW_S * 1_000,
         tick: TICK,
-        room: true,
+        room_bytes: 1 << 20,
         draining: false,
     }
 }
@@ -440,6 +440,53 @@ fn state_by_event() {
         }
     }
     insta::assert_snapshot!(table);
+}
+
+/// What goes out when these hints come to a client with that much room, and the session behind it.
+fn hinted(room_bytes: usize, sizes: &[usize]) -> (Vec<usize>, Live) {
+    let (limits, keys) = (Limits::default(), keys());
+    let around = Around {
+        room_bytes,
+        ..around(&limits, &keys)
+    };
+    let mut session = Session::Open(Live {
+        unacked: 0,
+        window: 100,
+        ..live(Feed::Live)
+    });
+    let records: Vec<SharedRecord> = sizes.iter().map(|bytes| vec![1; *bytes].into()).collect();
+    let hints = Event::Hints {
+        first: HEAD + 1,
+        records: &records,
+    };
+    let mut frames = Vec::new();
+    session.step(hints, &around, &mut |action| {
+        if let Action::Deliver { records, .. } = action {
+            frames.push(records.iter().map(|record| record.len()).sum());
+        }
+    });
+    let Session::Open(live) = session else {
+        panic!("it goes on")
+    };
+    (frames, live)
+}
+
+#[test]
+fn live_frames_are_those_every_client_takes_and_end_where_the_room_ends() {
+    let record = PAYLOAD_BYTES_MAX + 60;
+    let (frames, live) = hinted(1 << 20, &[record; 60]);
+    assert_eq!(frames, vec![record; 18], "the last may go beyond the room");
+    assert_eq!(
+        (live.sent, live.feed),
+        (HEAD + 18, Feed::Waiting { announce: false })
+    );
+    let (frames, live) = hinted(1 << 20, &[30_000; 5]);
+    assert_eq!(frames, [60_000, 60_000, 30_000]);
+    assert_eq!((live.sent, live.feed), (HEAD + 5, Feed::Live));
+    let (frames, _) = hinted(1, &[record, 10]);
+    assert_eq!(frames, [record], "one record always fits");
+    let (frames, _) = hinted(0, &[10]);
+    assert!(frames.is_empty());
 }
 
 /// Anything that can happen to an open session, and a page as the question asks for it.

@@ -89,10 +89,12 @@ impl Hands {
         self.ops.push((tag.token(), op));
     }
 
-    /// Whether a connection's outbox takes deliveries.
-    pub(super) fn has_room(&self, extras: u32, limits: &Limits) -> bool {
-        let bytes = self.waiting(extras);
-        bytes < limits.outbox_room_bytes && self.outbox_bytes < limits.outboxes_bytes_max
+    /// Bytes of deliveries that a connection's outbox takes.
+    pub(super) fn room_bytes(&self, extras: u32, limits: &Limits) -> usize {
+        let own = limits
+            .outbox_room_bytes
+            .saturating_sub(self.waiting(extras));
+        own.min(limits.outboxes_bytes_max.saturating_sub(self.outbox_bytes))
     }
 
     /// Whether more waits for a connection than may.

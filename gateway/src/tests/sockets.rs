@@ -324,6 +324,40 @@ fn draining_says_goodbye_to_all_and_refuses_newcomers() {
 }
 
 #[test]
+fn sixty_large_messages_at_once_reach_their_reader_in_frames_it_takes() {
+    let running = start(1);
+    let mut ann = Client::welcomed(&running, 1, 1);
+    let mut bob = Client::welcomed(&running, 2, 1);
+    bob.sync(0);
+    bob.expect(|frame| assert!(matches!(frame, Frame::SyncDone(done) if !done.more)));
+    let mut burst = Vec::new();
+    for id in 1..=60 {
+        let message = Frame::Send(Send {
+            client_msg_id: id,
+            conversation: Conversation::Direct(user(2)),
+            after: None,
+            kind: Kind::TEXT,
+            payload: &[7; 61_440],
+        });
+        encode(&message, &mut burst);
+    }
+    ann.socket.write_all(&burst).unwrap();
+    let mut cursor = 0;
+    while cursor < 60 {
+        let before = bob.at;
+        let (first, payloads) = bob.expect(delivered);
+        assert!(
+            bob.at - before <= 65_536 + 4,
+            "a frame of {} bytes",
+            bob.at - before
+        );
+        assert_eq!(first, cursor + 1);
+        cursor += payloads.len() as u64;
+    }
+    running.stop();
+}
+
+#[test]
 fn a_send_that_is_too_large_is_refused_and_the_connection_goes_on() {
     let running = start(1);
     let mut client = Client::welcomed(&running, 1, 1);
