@@ -21,11 +21,6 @@ impl Partial {
         self.begun == begun.tick
     }
 
-    /// It did not wait for its client but for us.
-    pub(crate) fn excuse(&mut self, tick: u32) {
-        self.begun = self.begun.max(tick);
-    }
-
     /// The tick at which it is too slow, if nothing more comes.
     pub(crate) fn deadline(&self, limits: &Limits) -> u32 {
         let earned = self.came / limits.partial_bytes_per_second_min.max(1);
@@ -83,6 +78,15 @@ impl Partials {
             bytes,
             begun: who.tick,
             came: rest.len(),
+        }
+    }
+
+    /// It did not wait for its client but for us, until now: it begins anew.
+    pub(crate) fn excuse(&mut self, partial: &mut Partial, who: Begun) {
+        if partial.begun < who.tick {
+            partial.begun = who.tick;
+            partial.came = 0;
+            self.order.push_back(who);
         }
     }
 
@@ -154,6 +158,19 @@ mod tests {
         assert_eq!((two.bytes.as_slice(), two.begun), (&[2; 10][..], 5));
         assert!(partials.consume(two, 10, begun(2, 6)).is_none());
         assert_eq!(partials.bytes(), 0);
+    }
+
+    #[test]
+    fn an_excused_frame_begins_anew_and_can_still_be_evicted() {
+        let mut partials = Partials::new(100);
+        let mut partial = partials.begin(begun(1, 0), &[1; 600]);
+        partials.excuse(&mut partial, begun(1, 0));
+        partials.excuse(&mut partial, begun(1, 40));
+        let grace = ticks_up(Limits::default().partial_grace);
+        assert_eq!(partial.deadline(&Limits::default()), 40 + grace);
+        let marks: Vec<_> = std::iter::from_fn(|| partials.oldest()).collect();
+        let stands: Vec<_> = marks.iter().map(|mark| partial.is(mark)).collect();
+        assert_eq!(stands, [false, true]);
     }
 
     #[test]

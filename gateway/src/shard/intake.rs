@@ -236,14 +236,29 @@ impl Shard {
     /// The session takes bytes again: those that were kept come first.
     pub(super) fn take_on(&mut self, slot: u32) {
         if !self.is_closing(slot) && self.takes_bytes(slot) {
-            let tick = self.now.tick;
+            let who = self.begun(slot);
+            let withheld = self.is_withheld(slot);
             if let Some(mut partial) = self.partial(slot).and_then(Option::take) {
-                partial.excuse(tick);
+                if withheld {
+                    self.partials.excuse(&mut partial, who);
+                }
                 self.take_partial(slot, partial);
             }
             if !self.is_closing(slot) {
                 self.rearm(slot);
             }
+        }
+    }
+
+    /// Nothing was being read: whatever is unfinished waited for us.
+    fn is_withheld(&mut self, slot: u32) -> bool {
+        match self.slab.at(slot).reading {
+            Reading::Idle | Reading::Unpolling | Reading::Unstreaming => true,
+            Reading::Vacant
+            | Reading::Polling
+            | Reading::Receiving
+            | Reading::Streaming
+            | Reading::Starved => false,
         }
     }
 

@@ -99,9 +99,14 @@ impl Mill {
         state.inboxes.get(&user).copied().unwrap_or(0)
     }
 
-    /// Connections that have sent something and are no longer the route of their device.
+    /// Connections that have sent something.
+    pub(super) fn seen(&self) -> Vec<Address> {
+        self.state.lock().unwrap().seen.clone()
+    }
+
+    /// Those of them that are no longer the route of their device.
     pub(super) fn gone(&self) -> Vec<Address> {
-        let seen = self.state.lock().unwrap().seen.clone();
+        let seen = self.seen();
         let is_gone = |address: &Address| {
             let mut routes = Vec::new();
             self.routes.find(&[address.user], &mut routes);

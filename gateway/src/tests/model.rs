@@ -20,7 +20,7 @@ use good::Good;
 use millpond_backplane::link::{Downlink, DownlinkBody};
 use millpond_backplane::mesh::{self, Bell};
 use millpond_backplane::{Address, GatewayId, Handle};
-use millpond_ring::{BufferPlan, Double, Faults, Net, Setup};
+use millpond_ring::{BufferPlan, Double, Faults, Net, Peer, Setup};
 use millpond_wire::{Ack, AckStatus, DeviceId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -111,6 +111,33 @@ fn a_flood_is_answered_without_another_byte() {
                 answered += read
                     .unwrap_or_else(|gone| panic!("{gone:?}: {counts:?}"))
                     .len();
+            }
+        }
+    }
+}
+
+/// A frame that comes too slowly ends its connection, however much is delivered to it meanwhile.
+#[test]
+fn deliveries_buy_an_unfinished_frame_no_time() {
+    for seed in 0..20 {
+        let _announce = Announce(seed);
+        let mut world = World::new(seed);
+        world.driver.parts().0.set_faults(Faults::NONE);
+        let mut peer = world.welcomed(bad::hello_and_a_message());
+        let to = *world.mill.seen().first().expect("it has sent something");
+        let mut unfinished = vec![0x10, 0xff, 0x3f];
+        let mut written = 0;
+        for second in 0.. {
+            assert!(second < 15, "it trickles for ever");
+            unfinished.push(0);
+            written += peer.write(&unfinished[written..]).unwrap_or(0);
+            world.hint_ack(to);
+            world.net.advance(Duration::from_secs(1));
+            (0..4).for_each(|_| world.turn());
+            let _ = peer.read();
+            let trickling = |(name, count)| name == "trickling" && count == 1;
+            if world.driver.counts().named().any(trickling) {
+                break;
             }
         }
     }
@@ -276,6 +303,21 @@ impl World {
         }
     }
 
+    /// A connection that has said these bytes, and got something back.
+    fn welcomed(&mut self, bytes: Vec<u8>) -> Peer {
+        let from = SocketAddr::from(([127, 0, 0, 4], 1));
+        let mut peer = self.net.connect(self.address, from).unwrap();
+        let (mut written, mut turns) = (0, 0);
+        while written < bytes.len() || self.mill.seen().is_empty() {
+            written += peer.write(&bytes[written..]).unwrap();
+            self.turn();
+            let _ = peer.read();
+            turns += 1;
+            assert!(turns < QUIET_TURNS_MAX, "{written} bytes written");
+        }
+        peer
+    }
+
     /// A hint for a connection that is somebody else's, or nobody's, by now.
     fn lie(&mut self) {
         let gone = self.mill.gone();
@@ -284,6 +326,10 @@ impl World {
         } else {
             *self.chance.of(&gone)
         };
+        self.hint_ack(to);
+    }
+
+    fn hint_ack(&mut self, to: Address) {
         let body = DownlinkBody::Ack(Ack {
             client_msg_id: good::NEVER_SENT,
             status: AckStatus::New,

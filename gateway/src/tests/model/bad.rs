@@ -3,7 +3,7 @@
 use super::chance::Chance;
 use crate::tests::mill::{token, user};
 use millpond_ring::{Net, Peer};
-use millpond_wire::{DeviceId, Echo, Frame, Hello, PREFACE, encode};
+use millpond_wire::{Conversation, DeviceId, Echo, Frame, Hello, Kind, PREFACE, Send, encode};
 use std::net::SocketAddr;
 
 #[derive(Debug)]
@@ -51,6 +51,21 @@ pub(super) fn flood(echoes: usize, payload_bytes: usize) -> Vec<u8> {
     for _ in 0..echoes {
         encode(&Frame::Echo(Echo { payload: &payload }), &mut bytes);
     }
+    bytes
+}
+
+/// A handshake and one SEND to itself.
+pub(super) fn hello_and_a_message() -> Vec<u8> {
+    let mut bytes = PREFACE.to_vec();
+    hello(&mut bytes);
+    let send = Frame::Send(Send {
+        client_msg_id: 1,
+        conversation: Conversation::Direct(user(66)),
+        after: None,
+        kind: Kind::TEXT,
+        payload: b"note",
+    });
+    encode(&send, &mut bytes);
     bytes
 }
 
