@@ -11,3 +11,5 @@ pub mod secret;
 pub mod serve;
 pub mod server;
 pub mod token;
+pub mod verify;
+pub mod why;

@@ -1,8 +1,8 @@
 //! The command line. Each subcommand is a file of its own in the library; here is only which one, and how it ends.
 //!
-//! Exit codes: 0 done; 1 it failed, standard error says why; 2 the command line or the configuration is wrong; 3 the
-//! server can make nothing durable any more and a restart is the cure; 130 a second signal came before the server had
-//! stopped. A bug ends a server by SIGABRT (134 in a shell).
+//! Exit codes: 0 done; 1 it failed, standard error says why; 2 the command line or the configuration is wrong, or
+//! `verify` and `why` found nothing they could look at; 3 the server can make nothing durable any more and a restart is
+//! the cure; 130 a second signal came before the server had stopped. A bug ends a server by SIGABRT (134 in a shell).
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
@@ -27,6 +27,10 @@ enum Command {
     Token(millpond::token::Arguments),
     /// Print the configuration with every key: the defaults, or what the same flags would give `serve`
     Config(millpond::serve::Arguments),
+    /// Judge a stopped server's data: every rule that its rows alone can show
+    Verify(millpond::verify::Arguments),
+    /// Tell the life of one message from a stopped server's data
+    Why(millpond::why::Arguments),
     /// Measure a server under load
     Bench(millpond::bench::Arguments),
 }
@@ -37,6 +41,8 @@ fn main() -> ExitCode {
         Command::Chat(arguments) => millpond::chat::run(&arguments),
         Command::Token(arguments) => millpond::token::run(&arguments),
         Command::Config(arguments) => print_config(&arguments),
+        Command::Verify(arguments) => millpond::verify::run(&arguments),
+        Command::Why(arguments) => millpond::why::run(&arguments),
         Command::Bench(arguments) => millpond::bench::run(&arguments),
     };
     match result {
@@ -50,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if error.is::<millpond::config::Problems>() {
+    if error.is::<millpond::config::Problems>() || error.is::<millpond::verify::Unread>() {
         ExitCode::from(2)
     } else if error.is::<millpond::serve::Stopped>() {
         ExitCode::from(3)

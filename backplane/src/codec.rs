@@ -4,7 +4,7 @@
 //! Every encoding is canonical: a decoder accepts exactly what the encoder makes, so equal values have equal bytes and a
 //! replayed write is byte for byte the first one. Bad bytes are an [`Undecodable`] with what was wanted and where, never
 //! a panic. Values do not repeat what their key says, so decoding one takes the key. Called by the drivers; it must
-//! never be called with bytes of a client.
+//! never be called with bytes of a client. `LOG.md` is the normative text.
 
 mod entry;
 mod key;
@@ -16,7 +16,8 @@ mod writer;
 
 pub use entry::{ENTRIES_PER_ENVELOPE_MAX, decode_envelope, encode_envelope};
 pub use key::{
-    decode_dedup_key, dedup_key, dedup_prefix, history_key, history_prefix, history_seq,
+    decode_dedup_key, decode_history_key, decode_inbox_key, decode_marks_key, decode_partition_key,
+    decode_user_key, dedup_key, dedup_prefix, history_key, history_prefix, history_seq,
     inbox_cursor, inbox_key, inbox_prefix, marks_key, partition_key, user_key,
 };
 pub use row::{
@@ -27,9 +28,37 @@ pub use row::{
 
 /// Bytes that no encoder of this version made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{what} at byte {offset}")]
+#[error("{code} {what} at byte {offset}")]
 pub struct Undecodable {
+    pub code: Fault,
     /// What was wanted there, or what is wrong with it.
     pub what: &'static str,
     pub offset: usize,
+}
+
+/// Why bytes do not decode: `LOG.md`, section 5.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Of a version that this program does not know: a newer one reads it, nothing is damaged.
+    UnknownVersion,
+    /// The bytes end before the value does.
+    CutShort,
+    /// Not what the grammar says.
+    Malformed,
+}
+
+impl Fault {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnknownVersion => "L001",
+            Self::CutShort => "L002",
+            Self::Malformed => "L003",
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code())
+    }
 }

@@ -6,6 +6,7 @@
 //! unreachable from `gateway` and `router`.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod codec;
 pub mod conformance;
 pub mod id;

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::OpenError;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -33,6 +33,26 @@ impl Directory {
         let at = |error| io_error(path, error);
         fs::create_dir_all(path).map_err(at)?;
         let lock = File::create(path.join("LOCK")).map_err(at)?;
+        Self::locked(path, lock)
+    }
+
+    /// Locks a directory that a server has had, and makes nothing.
+    pub(crate) fn lock_existing(path: &Path) -> Result<Self, OpenError> {
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path.join("LOCK"));
+        match lock {
+            Ok(lock) => Self::locked(path, lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::NoStore {
+                path: path.to_owned(),
+            }),
+            Err(error) => Err(io_error(path, error)),
+        }
+    }
+
+    fn locked(path: &Path, lock: File) -> Result<Self, OpenError> {
+        let at = |error| io_error(path, error);
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),

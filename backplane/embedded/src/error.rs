@@ -15,6 +15,8 @@ pub enum OpenError {
         path.display()
     )]
     NotAStore { path: PathBuf },
+    #[error("there is no store in {}: wanted the data directory of a server", path.display())]
+    NoStore { path: PathBuf },
     #[error(
         "the store in {} has format {found:?}, this program reads format {wanted}; open it with the program that wrote it",
         path.display()

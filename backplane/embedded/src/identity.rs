@@ -38,6 +38,14 @@ pub(crate) fn start(
     Ok(epoch)
 }
 
+/// What the last run had, without a mark that anybody looked.
+pub(crate) fn epoch(tables: &Tables) -> Result<u64, StoreError> {
+    match (read_epoch(tables)?, read_run(tables)?) {
+        (Some(epoch), Some(CLEAN | RUNNING_SYNCED | RUNNING_UNSYNCED)) => Ok(epoch),
+        (epoch, run) => corrupt(format!("epoch {epoch:?} with run {run:?}")),
+    }
+}
+
 /// Syncs everything and marks the store as closed.
 pub(crate) fn finish(database: &Database, tables: &Tables) -> Result<(), StoreError> {
     write(database, tables, None, CLEAN)

@@ -12,6 +12,7 @@ mod error;
 mod identity;
 mod journal;
 mod metrics;
+mod offline;
 mod options;
 mod read;
 mod room;
@@ -22,5 +23,6 @@ mod write;
 
 pub use error::OpenError;
 pub use metrics::StoreMetrics;
+pub use offline::OfflineRows;
 pub use options::Options;
 pub use store::FjallStore;

@@ -21,6 +21,8 @@ use millpond_wire::{DeviceId, UserId};
 const LOW: u8 = 0;
 const HIGH: u8 = 1;
 const ANYBODY: u8 = 2;
+const CONVERSATIONS: u8 = 0;
+const INBOXES: u8 = 1;
 
 /// The front of all history keys of one conversation.
 pub fn history_prefix(conversation: ConversationKey) -> [u8; 16] {
@@ -34,9 +36,14 @@ pub fn history_key(conversation: ConversationKey, seq: u64, out: &mut Vec<u8>) {
 
 /// The sequence a history key names.
 pub fn history_seq(key: &[u8]) -> Result<u64, Undecodable> {
+    decode_history_key(key).map(|(_, seq)| seq)
+}
+
+/// The conversation and the sequence a history key names.
+pub fn decode_history_key(key: &[u8]) -> Result<(ConversationKey, u64), Undecodable> {
     let mut reader = Reader::new(key);
-    reader.conversation("conversation of a history key")?;
-    ordered(reader)
+    let conversation = reader.conversation("conversation of a history key")?;
+    Ok((conversation, ordered(reader)?))
 }
 
 /// The front of all inbox keys of one user.
@@ -51,9 +58,14 @@ pub fn inbox_key(user: UserId, cursor: u64, out: &mut Vec<u8>) {
 
 /// The cursor an inbox key names.
 pub fn inbox_cursor(key: &[u8]) -> Result<u64, Undecodable> {
+    decode_inbox_key(key).map(|(_, cursor)| cursor)
+}
+
+/// The user and the cursor an inbox key names.
+pub fn decode_inbox_key(key: &[u8]) -> Result<(UserId, u64), Undecodable> {
     let mut reader = Reader::new(key);
-    reader.user("user of an inbox key")?;
-    ordered(reader)
+    let user = reader.user("user of an inbox key")?;
+    Ok((user, ordered(reader)?))
 }
 
 /// The front of all dedup keys of one device in one conversation.
@@ -90,16 +102,43 @@ pub fn marks_key(conversation: ConversationKey) -> [u8; 16] {
     conversation.to_bytes()
 }
 
+/// The conversation a marks key names.
+pub fn decode_marks_key(key: &[u8]) -> Result<ConversationKey, Undecodable> {
+    let mut reader = Reader::new(key);
+    let conversation = reader.conversation("conversation of a marks key")?;
+    reader.end().map(|()| conversation)
+}
+
 pub fn user_key(user: UserId) -> [u8; 8] {
     user.value().to_be_bytes()
 }
 
+/// The user a user key names.
+pub fn decode_user_key(key: &[u8]) -> Result<UserId, Undecodable> {
+    let mut reader = Reader::new(key);
+    let user = reader.user("user of a user key")?;
+    reader.end().map(|()| user)
+}
+
 pub fn partition_key(stage: Stage, partition: VirtualPartition) -> [u8; 2] {
     let stage = match stage {
-        Stage::Conversations => 0,
-        Stage::Inboxes => 1,
+        Stage::Conversations => CONVERSATIONS,
+        Stage::Inboxes => INBOXES,
     };
     [stage, partition.0]
+}
+
+/// The stage and the partition a partition key names.
+pub fn decode_partition_key(key: &[u8]) -> Result<(Stage, VirtualPartition), Undecodable> {
+    let mut reader = Reader::new(key);
+    let before = reader;
+    let stage = match reader.u8("stage of a partition key")? {
+        CONVERSATIONS => Stage::Conversations,
+        INBOXES => Stage::Inboxes,
+        _ => return before.fault("stage of a partition key"),
+    };
+    let partition = reader.partition()?;
+    reader.end().map(|()| (stage, partition))
 }
 
 /// Who of a conversation this is: one byte for the two of a direct one.

@@ -1,6 +1,6 @@
 //! Takes values off the front of some bytes and remembers where it stands.
 
-use super::Undecodable;
+use super::{Fault, Undecodable};
 use crate::{ConversationKey, Position, VirtualPartition};
 use millpond_wire::UserId;
 
@@ -28,7 +28,11 @@ impl<'a> Reader<'a> {
         if reader.u8(what)? == version {
             Ok(reader)
         } else {
-            Err(Undecodable { what, offset: 0 })
+            Err(Undecodable {
+                code: Fault::UnknownVersion,
+                what,
+                offset: 0,
+            })
         }
     }
 
@@ -46,10 +50,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn fault<T>(&self, what: &'static str) -> Result<T, Undecodable> {
-        Err(Undecodable {
+        Err(self.undecodable(Fault::Malformed, what))
+    }
+
+    fn undecodable(&self, code: Fault, what: &'static str) -> Undecodable {
+        Undecodable {
+            code,
             what,
             offset: self.at,
-        })
+        }
     }
 
     pub(super) fn u8(&mut self, what: &'static str) -> Result<u8, Undecodable> {
@@ -121,7 +130,7 @@ impl<'a> Reader<'a> {
         if count <= fits {
             Ok(count)
         } else {
-            before.fault(what)
+            Err(before.undecodable(Fault::CutShort, what))
         }
     }
 
@@ -145,7 +154,7 @@ impl<'a> Reader<'a> {
     ) -> Result<&'a [u8], Undecodable> {
         let rest = &self.bytes[self.at..];
         let Some(part) = rest.get(..count) else {
-            return self.fault(what);
+            return Err(self.undecodable(Fault::CutShort, what));
         };
         self.at += count;
         Ok(part)
@@ -163,7 +172,7 @@ impl<'a> Reader<'a> {
         what: &'static str,
     ) -> Result<[u8; BYTES], Undecodable> {
         let Some(array) = self.bytes[self.at..].first_chunk() else {
-            return self.fault(what);
+            return Err(self.undecodable(Fault::CutShort, what));
         };
         self.at += BYTES;
         Ok(*array)
