@@ -149,8 +149,8 @@ pub(crate) enum Action<'a> {
     },
     /// Refused by the log, a SEND comes back as [`Event::Refused`].
     Append(Entry),
-    /// [`Session::acked`] has grown: tell the inbox by the end of the turn.
-    Acked,
+    /// The device keeps its inbox up to this cursor: tell the inbox by the end of the turn.
+    Acked(u64),
     /// Refused by the pool, it comes back as the event of its failure.
     Ask(Ask),
     /// The route of this session is to be removed.
@@ -223,17 +223,6 @@ impl Session {
             Self::Opening(opening) => Some((opening.user, opening.device)),
             Self::Open(live) => Some((live.user, live.device)),
             Self::Door { .. } | Self::Greeting { .. } | Self::Closed => None,
-        }
-    }
-
-    /// Up to where the device keeps its inbox; `None` while that is only its own claim.
-    pub(crate) fn acked(&self) -> Option<u64> {
-        match self {
-            Self::Open(live) => {
-                let claim = matches!(live.feed, Feed::Syncing { .. });
-                (!claim).then(|| live.acked())
-            }
-            Self::Door { .. } | Self::Greeting { .. } | Self::Opening(_) | Self::Closed => None,
         }
     }
 
@@ -359,7 +348,6 @@ fn greeted(
     match event {
         Event::Frame(Frame::Hello(hello)) => opening::hello(since, &hello, around, act)
             .map(|opening| Some(Session::Opening(opening))),
-        Event::Frame(Frame::Ignored(_)) => Ok(None),
         Event::Frame(_) => Err(Reason::NotAuthenticated.into()),
         other => before_session(since, &other, around),
     }

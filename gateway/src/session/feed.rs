@@ -265,7 +265,7 @@ impl Live {
         around: &Around<'_>,
         act: &mut impl FnMut(Action<'_>),
     ) {
-        act(Action::Acked);
+        act(Action::Acked(self.acked()));
         let rid = rid.expect("the stamp says that this page answers the SYNC");
         self.sync_done(rid, !end, act);
         if !end {

@@ -105,7 +105,7 @@ impl Live {
         if cursor > self.acked() {
             let unacked = self.sent - cursor;
             self.unacked = u16::try_from(unacked).expect("less than was unacknowledged before");
-            act(Action::Acked);
+            act(Action::Acked(cursor));
             self.read_on(around, act);
         }
         Ok(())

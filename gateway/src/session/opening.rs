@@ -142,7 +142,7 @@ impl Opening {
             Begin::Unsaid => {}
             Begin::From(cursor) => {
                 live.sent = cursor;
-                act(Action::Acked);
+                act(Action::Acked(cursor));
                 live.resume(opened.head, self.dirty, around, act);
             }
             Begin::Reset(reason) => live.reset(opened.epoch, reason, opened.head, act),

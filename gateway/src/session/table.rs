@@ -51,7 +51,7 @@ fn word(action: &Action<'_>) -> String {
         Action::Frame(frame) => frame_word(frame),
         Action::Deliver { first, records } => format!("DELIVER live {first}+{}", records.len()),
         Action::Append(entry) => format!("append {}", entry_word(entry)),
-        Action::Acked => "acked".to_owned(),
+        Action::Acked(cursor) => format!("acked {cursor}"),
         Action::Ask(ask) => ask_word(ask),
         Action::Unroute(route) => format!("unroute {}", route.attempt),
         Action::Retime => "retime".to_owned(),

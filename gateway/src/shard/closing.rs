@@ -108,7 +108,7 @@ impl Shard {
         }
         self.hands.extras.release(&mut index);
         assert_eq!(index, NIL, "a closed connection holds nothing");
-        self.hands.acked.retain(|acked| *acked != slot);
+        self.hands.acked.retain(|(acked, _)| *acked != slot);
         self.slab.remove(slot);
     }
 

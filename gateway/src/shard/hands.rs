@@ -30,8 +30,8 @@ pub(super) struct Hands {
     pub(super) ops: Vec<(Token, Op)>,
     /// Connections whose outbox has something new.
     pub(super) listed: Vec<u32>,
-    /// Connections that acknowledged in this turn; some more than once.
-    pub(super) acked: Vec<u32>,
+    /// What was acknowledged in this turn, by connection and cursor; some connections more than once.
+    pub(super) acked: Vec<(u32, u64)>,
     /// Routes to remove, for which the readers had no room.
     pub(super) unrouted: VecDeque<Route>,
     /// Bytes that wait in all outboxes.
@@ -133,7 +133,7 @@ impl Hands {
                 });
             }
             Action::Append(entry) => self.append(entry, counts),
-            Action::Acked => self.acked.push(slot),
+            Action::Acked(cursor) => self.acked.push((slot, cursor)),
             Action::Ask(ask) => self.ask(ask, counts),
             Action::Unroute(route) => self.unrouted.push_back(route),
             Action::Retime => self.retime = true,

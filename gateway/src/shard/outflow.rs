@@ -152,19 +152,19 @@ impl Shard {
         }
     }
 
-    /// One acknowledgement per connection and turn reaches its inbox.
+    /// One acknowledgement per connection and turn reaches its inbox: the last.
     pub(super) fn tell_acks(&mut self) {
         let mut acked = std::mem::take(&mut self.hands.acked);
-        acked.sort_unstable();
-        acked.dedup();
-        acked.retain(|slot| {
-            let session = &self.slab.at(*slot).session;
-            let (Some((user, device)), Some(cursor)) = (session.who(), session.acked()) else {
+        acked.reverse();
+        acked.sort_by_key(|(slot, _)| *slot);
+        acked.dedup_by_key(|(slot, _)| *slot);
+        acked.retain(|(slot, cursor)| {
+            let Some((user, device)) = self.slab.at(*slot).session.who() else {
                 return false;
             };
             self.counts.numbers.appends += 1;
-            let entry = uplink::acked(user, device, cursor);
-            // Without room it is told again at the end of the next turn, as far as it is then.
+            let entry = uplink::acked(user, device, *cursor);
+            // Without room it is told again at the end of the next turn.
             self.hands.appender.append(entry).is_err()
         });
         self.hands.acked = acked;
