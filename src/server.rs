@@ -6,14 +6,16 @@
 use crate::config::{Config, Shards};
 use crate::secret::Secret;
 use anyhow::{Context as _, Result};
-use millpond_backplane::memory::{Clock as _, LinkDrops, MemoryRoutes, MeshLink, WallClock};
+use millpond_backplane::memory::{
+    Clock as _, LinkDrops, MemoryRoutes, MeshLink, MonotonicClock, WallClock,
+};
 use millpond_backplane::mesh;
 use millpond_backplane::metrics::Source;
 use millpond_backplane::routes::Routes;
 use millpond_backplane::store::Store;
 use millpond_embedded::FjallStore;
 use millpond_gateway::{Budget, Gateway, Keys, Prepared, Seams};
-use millpond_router::fused::{Fused, intake};
+use millpond_router::fused::{Fused, Now, intake};
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -118,13 +120,18 @@ impl Seat<'_> {
         let link = MeshLink::new(senders);
         let link_drops = link.drops();
         let store: Arc<dyn Store> = self.store;
+        let steady = MonotonicClock::default();
+        let now = move || Now {
+            wall_ms: WallClock.now_ms(),
+            steady_ms: steady.now_ms(),
+        };
         let router = Fused::start(
             self.config.router,
             store.clone(),
             routes.clone(),
             Box::new(link),
             intake,
-            || WallClock.now_ms(),
+            now,
         )?;
         let seams = Seams {
             appenders,

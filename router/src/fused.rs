@@ -15,7 +15,7 @@ mod intake;
 mod lazy;
 mod writer;
 
-pub use self::core::{FusedCore, Turn};
+pub use self::core::{FusedCore, Now, Turn};
 pub use counters::Counters;
 pub use intake::{Intake, intake};
 
@@ -101,14 +101,14 @@ pub enum StartError {
 pub struct Failure(pub String);
 
 impl Fused {
-    /// Reads where the last run ended and starts both threads. `clock` tells unix milliseconds; it may jump.
+    /// Reads where the last run ended and starts both threads.
     pub fn start(
         config: Config,
         store: Arc<dyn Store>,
         routes: Arc<dyn Routes>,
         link: Box<dyn Link>,
         intake: Intake,
-        clock: impl Fn() -> u64 + Send + 'static,
+        clock: impl Fn() -> Now + Send + 'static,
     ) -> Result<Self, StartError> {
         let core = FusedCore::open(config, store.clone())?;
         let shared = Arc::new(Shared {

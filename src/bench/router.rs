@@ -15,7 +15,7 @@ use millpond_bench::args::Output;
 use millpond_bench::report::{Report, Verdict};
 use millpond_bench::{Clock, Cores, Program, SECOND_NS, file_system, own_cpu_ns, temporary_folder};
 use millpond_embedded::{FjallStore, Options};
-use millpond_router::fused::{Config, FusedCore};
+use millpond_router::fused::{Config, FusedCore, Now};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -166,7 +166,11 @@ impl Bench {
     fn turn(&mut self) -> Result<()> {
         let begun_ns = self.clock.now_ns();
         let sent = self.load.fill(self.per_turn, &mut self.entries);
-        let turn = self.core.run(&mut self.entries, unix_ms())?;
+        let now = Now {
+            wall_ms: unix_ms(),
+            steady_ms: begun_ns / 1_000_000,
+        };
+        let turn = self.core.run(&mut self.entries, now)?;
         self.commits.give(turn.number, turn.batch)?;
         self.waiting.push_back(Waiting {
             number: turn.number,

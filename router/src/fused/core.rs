@@ -22,6 +22,15 @@ use millpond_backplane::{
 use millpond_wire::UserId;
 use std::sync::Arc;
 
+/// One moment on two clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// Unix time, for the stamps of what is written. May jump, both ways.
+    pub wall_ms: u64,
+    /// Since any moment before this core was opened, for what is due. Never goes back.
+    pub steady_ms: u64,
+}
+
 /// What one run leads to.
 #[derive(Debug)]
 pub struct Turn {
@@ -46,7 +55,9 @@ pub struct FusedCore {
     /// Commands that inboxes gave rise to, run at the end of the batch.
     inner: Vec<Command>,
     spare: Batch,
+    /// Its time is the wall clock's, but never goes back: so it may stand still for long, and nothing is due by it.
     at: Stamp,
+    steady_ms: u64,
     committed: u64,
     counters: Arc<Counters>,
 }
@@ -80,6 +91,7 @@ impl FusedCore {
             inner: Vec::new(),
             spare: Batch::default(),
             at,
+            steady_ms: 0,
             committed: last.consumed.offset,
             counters: Arc::default(),
         })
@@ -89,25 +101,25 @@ impl FusedCore {
         self.counters.clone()
     }
 
-    /// Runs the records, in order, and whatever is due at `now_ms`; they are taken away. After an error they are still
+    /// Runs the records, in order, and whatever is due by `now`; they are taken away. After an error they are still
     /// there, and this core is of no use any more.
-    pub fn run(&mut self, entries: &mut Vec<Entry>, now_ms: u64) -> Result<Turn, StoreError> {
-        let mut turn = self.begin(now_ms);
+    pub fn run(&mut self, entries: &mut Vec<Entry>, now: Now) -> Result<Turn, StoreError> {
+        let mut turn = self.begin(now);
         self.load(entries)?;
         for entry in entries.iter() {
             self.take(entry, &mut turn)?;
         }
         entries.clear();
         self.run_inner(&mut turn)?;
-        self.hints.due(self.at.time_ms, &mut turn.effects.hints);
-        self.write_lazy(self.at.time_ms, &mut turn);
+        self.hints.due(self.steady_ms, &mut turn.effects.hints);
+        self.write_lazy(self.steady_ms, &mut turn);
         self.finish(&mut turn);
         Ok(turn)
     }
 
     /// A turn that writes rows which lag, due or not; empty when none does. For the end of a run.
-    pub fn run_last(&mut self, now_ms: u64) -> Turn {
-        let mut turn = self.begin(now_ms);
+    pub fn run_last(&mut self, now: Now) -> Turn {
+        let mut turn = self.begin(now);
         self.write_lazy(u64::MAX, &mut turn);
         self.finish(&mut turn);
         turn
@@ -123,7 +135,7 @@ impl FusedCore {
         }
     }
 
-    /// When the next run is due without any new record, in unix milliseconds.
+    /// When the next run is due without any new record, by the steady clock.
     pub fn next_due(&self) -> Option<u64> {
         let dues = [self.lazy.next_due(), self.hints.next_due()];
         dues.into_iter().flatten().min()
@@ -138,14 +150,16 @@ impl FusedCore {
         &self.config
     }
 
-    fn begin(&mut self, now_ms: u64) -> Turn {
+    fn begin(&mut self, now: Now) -> Turn {
         let number = self.at.position.offset + 1;
         self.at.position = Position {
             epoch: self.at.position.epoch,
             offset: number,
             index: 0,
         };
-        self.at.time_ms = self.at.time_ms.max(now_ms);
+        self.at.time_ms = self.at.time_ms.max(now.wall_ms);
+        assert!(now.steady_ms >= self.steady_ms, "it never goes back");
+        self.steady_ms = now.steady_ms;
         self.world.begin(number);
         let mut batch = std::mem::take(&mut self.spare);
         batch.writes.clear();
@@ -261,9 +275,9 @@ impl FusedCore {
     fn marked(&mut self, hint: MarkHint, turn: &mut Turn) {
         if self.world.soil(Lagging::Marks(hint.conversation)) {
             self.lazy
-                .push(self.at.time_ms, Lagging::Marks(hint.conversation));
+                .push(self.steady_ms, Lagging::Marks(hint.conversation));
         }
-        match self.hints.offer(self.at.time_ms, hint) {
+        match self.hints.offer(self.steady_ms, hint) {
             Offered::Now => turn.effects.hints.push(hint),
             Offered::Later => {}
             Offered::Dropped => self.counters.hints_dropped.add(1),
@@ -280,7 +294,7 @@ impl FusedCore {
             inbox::Outcome::Acked { delivered } => {
                 self.inner.extend(delivered);
                 if self.world.soil(Lagging::User(entry.user)) {
-                    self.lazy.push(self.at.time_ms, Lagging::User(entry.user));
+                    self.lazy.push(self.steady_ms, Lagging::User(entry.user));
                 }
             }
             inbox::Outcome::Reset => self.reset(entry.user, turn),

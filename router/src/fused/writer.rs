@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::commit::{Done, Job};
-use super::core::{FusedCore, Turn};
+use super::core::{FusedCore, Now, Turn};
 use super::intake::Intake;
 use crate::effects::Effects;
 use crate::release::Releaser;
@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(super) struct Writer {
     pub(super) core: FusedCore,
     pub(super) intake: Intake,
-    pub(super) clock: Box<dyn Fn() -> u64 + Send>,
+    pub(super) clock: Box<dyn Fn() -> Now + Send>,
     pub(super) jobs: SyncSender<Job>,
     pub(super) done: Receiver<Done>,
     /// Turns whose effects may not leave yet, in order.
@@ -39,7 +39,7 @@ pub(super) struct Waiting {
 
 /// Turns that wait for a commit, with and without rows.
 const WAITING_MAX: usize = 8;
-/// The longest sleep: so that a clock that was set back holds nothing up for long.
+/// The longest sleep: a committer that has died does not ring.
 const SLEEP_MAX: Duration = Duration::from_millis(250);
 
 impl Writer {
@@ -99,7 +99,7 @@ impl Writer {
     fn is_due(&self) -> bool {
         self.core
             .next_due()
-            .is_some_and(|due| due <= (self.clock)())
+            .is_some_and(|due| due <= (self.clock)().steady_ms)
     }
 
     fn turn(&mut self, entries: &mut Vec<Entry>) -> Result<(), String> {
@@ -174,7 +174,7 @@ impl Writer {
     fn sleep(&self) {
         let longest = match self.core.next_due() {
             Some(due) if self.may_run() => {
-                Duration::from_millis(due.saturating_sub((self.clock)()))
+                Duration::from_millis(due.saturating_sub((self.clock)().steady_ms))
             }
             _ => SLEEP_MAX,
         };

@@ -1,13 +1,13 @@
 //! The fused core without threads: every batch is committed by hand.
 
-use crate::people::{acked, address, ahead, direct, read, send, user};
+use crate::people::{acked, address, ahead, at, direct, read, send, user};
 use millpond_backplane::Entry;
 use millpond_backplane::link::{Downlink, DownlinkBody};
 use millpond_backplane::memory::{Atomicity, MemoryRoutes, MemoryStore, RecordingLink};
 use millpond_backplane::routes::{Route, Routes};
 use millpond_backplane::store::{Answer, Durability, Read, Store, Write};
 use millpond_router::Releaser;
-use millpond_router::fused::{Config, FusedCore, Turn};
+use millpond_router::fused::{Config, FusedCore, Now, Turn};
 use millpond_wire::{AckStatus, Code, Kind, MarkKind, Records};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ struct House {
     link: RecordingLink,
     core: FusedCore,
     releaser: Releaser,
-    now_ms: u64,
+    now: Now,
 }
 
 impl House {
@@ -40,7 +40,7 @@ impl House {
             link,
             core,
             releaser,
-            now_ms: 1_000_000,
+            now: at(1_000_000),
         }
     }
 
@@ -55,7 +55,7 @@ impl House {
 
     fn turn(&mut self, entries: impl IntoIterator<Item = Entry>) -> Turn {
         let mut entries = entries.into_iter().collect();
-        self.core.run(&mut entries, self.now_ms).unwrap()
+        self.core.run(&mut entries, self.now).unwrap()
     }
 
     fn commit(&mut self, turn: Turn) -> Vec<Downlink> {
@@ -77,7 +77,8 @@ impl House {
     }
 
     fn pass(&mut self, ms: u64) {
-        self.now_ms += ms;
+        self.now.wall_ms += ms;
+        self.now.steady_ms += ms;
     }
 }
 
@@ -329,7 +330,7 @@ fn a_cursor_acknowledged_before_its_batch_is_durable_needs_no_store() {
     let second = house.turn([acked(2, 1, 100)]);
     house.commit(first);
     house.commit(second);
-    let last = house.core.run_last(house.now_ms);
+    let last = house.core.run_last(house.now);
     house.commit(last);
     for (low, high, member) in [(1, 2, 1), (2, 3, 0)] {
         let Answer::Marks(Some(row)) = house.ask(Read::Marks(direct(low, high))) else {
@@ -357,7 +358,7 @@ fn lagging_rows_cost_at_most_one_row_per_message() {
         "{rows}: some of what lags is written"
     );
     while house.core.has_dirty() {
-        let turn = house.core.run_last(house.now_ms);
+        let turn = house.core.run_last(house.now);
         house.commit(turn);
     }
     let users = house
@@ -397,7 +398,7 @@ fn time_and_positions_never_go_back() {
     let mut house = House::new();
     house.run([send(1, 2, 10, "a").entry()]);
     let mut house = House::over(house.store);
-    house.now_ms = 5;
+    house.now.wall_ms = 5;
     house.run([send(1, 2, 11, "b").entry()]);
     let Answer::History(rows) = house.ask(Read::HistoryAfter {
         conversation: direct(1, 2),

@@ -3,10 +3,19 @@
 use millpond_backplane::{
     Address, Command, CommandBody, ConversationKey, Entry, GatewayId, Handle, InboxBody, InboxEntry,
 };
+use millpond_router::fused::Now;
 use millpond_wire::{DeviceId, Kind, UserId};
 
 pub(crate) fn user(id: u64) -> UserId {
     UserId::new(id).unwrap()
+}
+
+/// A moment on clocks that agree.
+pub(crate) fn at(ms: u64) -> Now {
+    Now {
+        wall_ms: ms,
+        steady_ms: ms,
+    }
 }
 
 pub(crate) fn direct(a: u64, b: u64) -> ConversationKey {

@@ -1,6 +1,6 @@
 //! What holds for every sequence of records, however often they are repeated and wherever an owner ends.
 
-use crate::people::{acked, ahead, read, send};
+use crate::people::{acked, ahead, at, read, send};
 use crate::stages::{Stages, USERS, first_emissions};
 use millpond_backplane::log::{Log, LogError, Topic};
 use millpond_backplane::memory::{AppendFault, Atomicity, CommitFault, Crash, MemoryStore};
@@ -302,7 +302,7 @@ fn run_fused(input: &[Entry], size: usize) -> Vec<Write> {
             commit_last(&mut core, &store);
             core = FusedCore::open(Config::default(), store.clone()).unwrap();
         }
-        let turn = core.run(&mut batch.to_vec(), 1_000_000).unwrap();
+        let turn = core.run(&mut batch.to_vec(), at(1_000_000)).unwrap();
         if !turn.batch.writes.is_empty() {
             store.commit(&turn.batch).unwrap();
         }
@@ -313,7 +313,7 @@ fn run_fused(input: &[Entry], size: usize) -> Vec<Write> {
 }
 
 fn commit_last(core: &mut FusedCore, store: &MemoryStore) {
-    let turn = core.run_last(1_000_000);
+    let turn = core.run_last(at(1_000_000));
     store.commit(&turn.batch).unwrap();
     core.committed(turn.number, None);
 }

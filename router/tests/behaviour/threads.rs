@@ -1,6 +1,6 @@
 //! The running driver: threads, queues, failures.
 
-use crate::people::{acked, address, send};
+use crate::people::{acked, address, read, send, user};
 use millpond_backplane::Entry;
 use millpond_backplane::link::{Downlink, DownlinkBody};
 use millpond_backplane::log::Appender;
@@ -10,7 +10,7 @@ use millpond_backplane::memory::{
 use millpond_backplane::metrics::Source;
 use millpond_backplane::routes::{Route, Routes};
 use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError, Write};
-use millpond_router::fused::{Config, Fused, intake};
+use millpond_router::fused::{Config, Fused, Now, intake};
 use millpond_wire::Code;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +21,7 @@ struct Running {
     link: RecordingLink,
     shards: Vec<Box<dyn Appender>>,
     fused: Fused,
+    wall: Arc<AtomicU64>,
 }
 
 fn start(shards: usize, capacity: usize) -> Running {
@@ -38,7 +39,12 @@ fn start_over(store: Arc<dyn Store>, shards: usize, capacity: usize) -> Running 
     });
     let link = RecordingLink::default();
     let (shards, intake) = intake(shards, capacity);
-    let clock = || 1_000_000;
+    let (wall, begun) = (Arc::new(AtomicU64::new(1_000_000)), Instant::now());
+    let hands = wall.clone();
+    let clock = move || Now {
+        wall_ms: hands.load(Ordering::SeqCst),
+        steady_ms: u64::try_from(begun.elapsed().as_millis()).unwrap(),
+    };
     let link_end = Box::new(link.clone());
     let fused = Fused::start(Config::default(), store, routes, link_end, intake, clock);
     Running {
@@ -46,6 +52,7 @@ fn start_over(store: Arc<dyn Store>, shards: usize, capacity: usize) -> Running 
         link,
         shards,
         fused: fused.unwrap(),
+        wall,
     }
 }
 
@@ -74,6 +81,10 @@ impl Running {
         }
         sent
     }
+}
+
+fn is_mark(body: &DownlinkBody) -> bool {
+    matches!(body, DownlinkBody::Mark(_))
 }
 
 fn is_ack(body: &DownlinkBody) -> bool {
@@ -131,6 +142,33 @@ fn messages_of_many_shards_are_acknowledged_delivered_and_stored() {
         .iter()
         .filter(|write| matches!(write, Write::Message { .. }));
     assert_eq!(messages.count(), 3000);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_holds_nothing_up() {
+    const YEAR_2038: u64 = 2_145_916_800_000;
+    let mut running = start(1, 64);
+    running.wall.store(YEAR_2038, Ordering::SeqCst);
+    running.append(0, send(1, 2, 1, "a").entry());
+    running.append(0, send(1, 2, 2, "b").entry());
+    running.append(0, read(1, 2, 1));
+    running.wait_for(1, is_mark);
+    running.wall.store(1_000_000, Ordering::SeqCst);
+    running.append(0, read(1, 2, 2));
+    running.append(0, acked(2, 1, 2));
+    let told = running.wait_for(1, is_mark);
+    let up_to = told.iter().filter_map(|downlink| match downlink.body {
+        DownlinkBody::Mark(mark) => Some(mark.up_to),
+        _ => None,
+    });
+    assert!(up_to.max() == Some(2), "{told:?}");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let cursor = Read::User(user(2));
+    while running.store.read(&[cursor]).unwrap() == [Answer::User(None)] {
+        assert!(Instant::now() < deadline, "the cursor is not written");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.fused.stop().unwrap();
 }
 
 #[test]
