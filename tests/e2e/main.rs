@@ -18,3 +18,4 @@ mod resend;
 mod server;
 mod stopping;
 mod terminals;
+mod verify;
