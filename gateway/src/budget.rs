@@ -2,11 +2,12 @@
 
 use crate::config::{Config, Limits};
 use crate::counts::Board;
-use crate::pages::{Ask, Reply};
+use crate::pages::{Ask, HEADS_WAITING_MAX, Reply};
 use crate::shard::{EXTRAS_BYTES, SPARES_BYTES_MAX};
 use crate::slab::ENTRY_BYTES;
 use crate::wheel::WHEEL_BYTES;
 use millpond_backplane::link::Downlink;
+use millpond_backplane::routes::Route;
 use millpond_ring::Setup;
 use std::fmt;
 
@@ -46,6 +47,8 @@ fn parts(limits: &Limits, setup: &Setup, shards: usize) -> Vec<(&'static str, us
     let readers = usize::from(limits.page_readers);
     let asks = limits.page_asks_max * readers;
     let replies = limits.page_asks_max * (shards + 1) * readers;
+    let heads = HEADS_WAITING_MAX * readers;
+    let unrouted = connections * readers;
     let pages = asks * limits.page_bytes_max;
     vec![
         ("ring, its buffers and slots", setup.bytes()),
@@ -60,8 +63,9 @@ fn parts(limits: &Limits, setup: &Setup, shards: usize) -> Vec<(&'static str, us
         ("spare buffers", SPARES_BYTES_MAX),
         (
             "questions and answers in queues",
-            asks * size_of::<Ask>() + replies * size_of::<Reply>(),
+            (asks + heads) * size_of::<Ask>() + replies * size_of::<Reply>(),
         ),
+        ("routes that have to go", unrouted * size_of::<Route>()),
         ("pages on their way", pages),
         (
             "hints of one turn",

@@ -4,14 +4,13 @@
 //! and the routes.
 
 mod answer;
+mod desk;
 mod reader;
 
-#[cfg(test)]
-pub(crate) use reader::Reader;
-pub(crate) use reader::{pool, spawn};
+pub(crate) use desk::{Desk, HEADS_WAITING_MAX};
+pub(crate) use reader::{Reader, pool, spawn};
 
 use crate::close::Reason;
-use millpond_backplane::mesh::{Receiver, Sender};
 use millpond_backplane::routes::Route;
 use millpond_backplane::{Address, ConversationKey};
 use millpond_wire::{Code, From};
@@ -86,6 +85,8 @@ pub(crate) struct Reply {
 pub(crate) enum ReplyBody {
     Opened(Opened),
     OpenFailed,
+    /// It was not even asked.
+    OpenRefused,
     Page(Page),
     PageFailed {
         stamp: u8,
@@ -174,59 +175,16 @@ impl Ask {
             body,
         }
     }
-}
 
-/// A shard's end of the pool.
-#[derive(Debug)]
-pub(crate) struct Desk {
-    readers: Vec<Line>,
-    asks_max: usize,
-}
-
-/// The two queues between one shard and one reader.
-#[derive(Debug)]
-struct Line {
-    asks: Sender<Ask>,
-    replies: Receiver<Reply>,
-    /// Questions without their answer.
-    open: usize,
-}
-
-impl Desk {
-    /// Gives the question back when its reader has too many of this shard.
-    pub(crate) fn ask(&mut self, ask: Ask) -> Result<(), Ask> {
-        let readers = self.readers.len() as u64;
-        let index = usize::try_from(ask.from().user.value() % readers).expect("readers are few");
-        let line = &mut self.readers[index];
-        if line.open >= self.asks_max {
-            return Err(ask);
+    /// The answer when no reader ever saw it.
+    pub(crate) fn refused(&self) -> Reply {
+        match self {
+            Self::Open(_) => Reply {
+                to: self.from(),
+                body: ReplyBody::OpenRefused,
+            },
+            Self::Page(_) | Self::History(_) | Self::Head { .. } | Self::Close(_) => self.failed(),
         }
-        line.asks.push(ask)?;
-        line.open += 1;
-        Ok(())
-    }
-
-    pub(crate) fn flush(&mut self) {
-        self.readers.iter_mut().for_each(|line| line.asks.flush());
-    }
-
-    pub(crate) fn reply(&mut self) -> Option<Reply> {
-        self.readers.iter_mut().find_map(|line| {
-            let reply = line.replies.pop()?;
-            if !matches!(reply.body, ReplyBody::Displaced) {
-                line.open -= 1;
-            }
-            Some(reply)
-        })
-    }
-
-    pub(crate) fn has_replies(&self) -> bool {
-        self.readers.iter().any(|line| !line.replies.is_empty())
-    }
-
-    /// Questions without their answer.
-    pub(crate) fn open(&self) -> usize {
-        self.readers.iter().map(|line| line.open).sum()
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) enum Event<'a> {
     Malformed(Malformed),
     Opened(&'a Opened),
     OpenFailed,
+    /// As if it had never been asked.
+    OpenRefused,
     Page(&'a Page),
     /// A page could not be read; `rid` of the SYNC that asked for it.
     PageFailed {
@@ -112,6 +114,7 @@ pub(crate) enum Event<'a> {
         code: Code,
     },
     Head(u64),
+    HeadFailed,
     /// Records with consecutive cursors that the inbox has grown by.
     Hints {
         first: u64,
@@ -244,6 +247,12 @@ impl Session {
         around: &Around<'_>,
         act: &mut impl FnMut(Action<'_>),
     ) {
+        if let (Self::Opening(opening), Event::OpenRefused) = (&*self, &event) {
+            // No route was written, so none has to go.
+            let since = opening.since;
+            *self = Self::Greeting { since };
+            return self.close(Reason::Unavailable.into(), around, act);
+        }
         let outcome = match self {
             Self::Closed => return,
             Self::Door { since } => at_door(*since, event, around),
@@ -399,6 +408,8 @@ impl Live {
             Event::History { rid, end, records } => self.history_read(rid, end, records, act),
             Event::HistoryFailed { rid, code } => self.history_failed(rid, code, act),
             Event::Head(head) => self.head(head, around, act),
+            // The next PING asks again.
+            Event::HeadFailed => self.head_answered(),
             Event::Hints { first, records } => self.hints(first, records, around, act),
             Event::Acks(acks) => self.answered(acks, act),
             Event::Refused {
@@ -422,7 +433,11 @@ impl Live {
                 endpoint: "",
             }))),
             Event::End(reason) => return Err(reason.into()),
-            Event::Preface | Event::BadPreface | Event::Opened(_) | Event::OpenFailed => {
+            Event::Preface
+            | Event::BadPreface
+            | Event::Opened(_)
+            | Event::OpenFailed
+            | Event::OpenRefused => {
                 unreachable!("bytes and answers of the handshake end with it")
             }
         }

@@ -191,7 +191,6 @@ impl Shard {
         self.evict();
         self.tell_acks();
         self.flush_outboxes();
-        self.tell_unrouted();
         self.accept();
         self.hands.desk.flush();
         self.hands.appender.flush();
@@ -221,8 +220,7 @@ impl Shard {
     pub(crate) fn is_done(&self) -> bool {
         self.draining.is_some_and(|draining| {
             let empty = self.slab.len() == 0 && self.door.is_shut();
-            let told = self.hands.unrouted.is_empty() && self.hands.desk.open() == 0;
-            (empty && told) || self.now.tick >= draining.end_at
+            (empty && self.hands.desk.open() == 0) || self.now.tick >= draining.end_at
         })
     }
 

@@ -7,7 +7,7 @@
 )]
 
 use super::answer::{Placed, answer};
-use super::{Ask, Desk, Line, Reply, ReplyBody};
+use super::{Ask, Desk, Reply, ReplyBody};
 use crate::config::Config;
 use millpond_backplane::mesh::{self, Bell, Receiver, Sender, ThreadBell};
 use millpond_backplane::routes::{Put, Route, Routes};
@@ -31,10 +31,7 @@ pub(crate) fn pool(
 ) -> (Vec<Reader>, Vec<Desk>) {
     let limits = &config.limits;
     let asks_max = limits.page_asks_max;
-    let desk = |_| Desk {
-        readers: Vec::new(),
-        asks_max,
-    };
+    let desk = |_| Desk::new(asks_max, limits.connections_max);
     let mut desks: Vec<_> = bells.iter().map(desk).collect();
     let mut readers = Vec::new();
     for index in 0..limits.page_readers {
@@ -53,11 +50,7 @@ pub(crate) fn pool(
             let (replies, arrived) = mesh::channel(asks_max * (bells.len() + 1), Arc::clone(bell));
             reader.asks.push(taken);
             reader.replies.push(replies);
-            desk.readers.push(Line {
-                asks,
-                replies: arrived,
-                open: 0,
-            });
+            desk.add(asks, arrived);
         }
         readers.push(reader);
     }

@@ -11,8 +11,8 @@ use millpond_wire::{Code, Deliver, Frame, Mode, Records, Reset, Scope, Sync, Syn
 /// How an open session gets its records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Feed {
-    /// All that the inbox is known to hold was sent.
-    Live,
+    /// All that the inbox is known to hold was sent. `head_asked`: whether it has grown unnoticed is being asked.
+    Live { head_asked: bool },
     /// Behind; a page is being read. `announce`: the client waits for SYNC_DONE with rid 0. `dirty`: a hint came
     /// meanwhile, so the end that the page finds may be old.
     Reading { announce: bool, dirty: bool },
@@ -89,7 +89,7 @@ impl Live {
     }
 
     fn caught_up(&mut self, announce: bool, act: &mut impl FnMut(Action<'_>)) {
-        self.feed = Feed::Live;
+        self.feed = Feed::LIVE;
         if announce {
             self.sync_done(0, false, act);
         }
@@ -111,7 +111,7 @@ impl Live {
         act: &mut impl FnMut(Action<'_>),
     ) {
         match &mut self.feed {
-            Feed::Live => self.deliver(first, records, around, act),
+            Feed::Live { .. } => self.deliver(first, records, around, act),
             Feed::Reading { dirty, .. } | Feed::Syncing { dirty } => {
                 *dirty = !planted::is(planted::Bug::CatchUpRace);
             }
@@ -182,8 +182,15 @@ impl Live {
         around: &Around<'_>,
         act: &mut impl FnMut(Action<'_>),
     ) {
-        if self.feed == Feed::Live && head > self.sent {
+        self.head_answered();
+        if self.feed == Feed::LIVE && head > self.sent {
             self.behind(false, around, act);
+        }
+    }
+
+    pub(super) fn head_answered(&mut self) {
+        if let Feed::Live { head_asked } = &mut self.feed {
+            *head_asked = false;
         }
     }
 
@@ -228,7 +235,7 @@ impl Live {
         }
         let feed = self.feed;
         let (end, dirty) = match (&page.found, feed) {
-            (_, Feed::Live | Feed::Waiting { .. } | Feed::Suspended) => return,
+            (_, Feed::Live { .. } | Feed::Waiting { .. } | Feed::Suspended) => return,
             (Found::Reset { reason, head }, _) => {
                 if *reason == Reset::AHEAD {
                     self.ahead(page.epoch, self.sent, act);
@@ -273,7 +280,7 @@ impl Live {
         } else if dirty {
             self.behind(false, around, act);
         } else {
-            self.feed = Feed::Live;
+            self.feed = Feed::LIVE;
         }
     }
 
@@ -317,7 +324,7 @@ impl Live {
                 let rid = rid.expect("the stamp says that this page answers the SYNC");
                 refuse(Scope::Request(rid), Code::UNAVAILABLE, 1_000, act);
             }
-            Feed::Live | Feed::Waiting { .. } | Feed::Suspended => {}
+            Feed::Live { .. } | Feed::Waiting { .. } | Feed::Suspended => {}
         }
     }
 }
@@ -327,10 +334,12 @@ fn bytes(records: &[SharedRecord]) -> usize {
 }
 
 impl Feed {
+    pub(super) const LIVE: Self = Self::Live { head_asked: false };
+
     fn is_dirty(self) -> bool {
         match self {
             Self::Reading { dirty, .. } | Self::Syncing { dirty } => dirty,
-            Self::Live | Self::Waiting { .. } | Self::Suspended => false,
+            Self::Live { .. } | Self::Waiting { .. } | Self::Suspended => false,
         }
     }
 }

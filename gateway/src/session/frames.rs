@@ -10,6 +10,8 @@ use millpond_wire::{
     Pong, Receipt, Records, Scope, Send,
 };
 
+/// Marks of one RECEIPT that count; SPEC 10.9.
+const MARKS_MAX: usize = 32;
 /// Advice with a refusal for want of room.
 const BUSY_RETRY_MS: u64 = 200;
 
@@ -57,7 +59,8 @@ impl Live {
         act(Action::Frame(Frame::Pong(Pong { server_ms: None })));
         if let Some(cursor) = ping.cursor {
             self.ack(cursor, around, act)?;
-            if self.feed == Feed::Live {
+            if self.feed == Feed::LIVE {
+                self.feed = Feed::Live { head_asked: true };
                 act(Action::Ask(Ask::Head {
                     from: around.address(self.user, self.device),
                 }));
@@ -113,7 +116,7 @@ impl Live {
 
     /// Delivered follows from the cursor, and read implies played here: only read is kept.
     fn receipt(&self, receipt: &Receipt<'_>, act: &mut impl FnMut(Action<'_>)) -> Result<(), End> {
-        for mark in receipt.marks.iter() {
+        for mark in receipt.marks.iter().take(MARKS_MAX) {
             if mark.user.is_some() {
                 return Err(Reason::Malformed.into());
             }

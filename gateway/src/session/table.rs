@@ -111,7 +111,10 @@ fn state_word(session: &Session) -> String {
         Session::Opening(opening) if opening.dirty => "Opening dirty".to_owned(),
         Session::Opening(_) => "Opening".to_owned(),
         Session::Open(live) => {
-            let feed = format!("{:?}", live.feed);
+            let feed = match live.feed {
+                Feed::LIVE => "Live".to_owned(),
+                other => format!("{other:?}"),
+            };
             format!("{feed} sent {} unacked {}", live.sent, live.unacked)
         }
         Session::Closed => "Closed".to_owned(),
@@ -159,8 +162,8 @@ fn states() -> Vec<(&'static str, Session)> {
         ("greeting", Session::Greeting { since: TICK }),
         ("greeting, late", Session::Greeting { since: 0 }),
         ("opening", Session::Opening(opening)),
-        ("live", open(Feed::Live)),
-        ("live, all windows shut", shut(Feed::Live)),
+        ("live", open(Feed::LIVE)),
+        ("live, all windows shut", shut(Feed::LIVE)),
         ("reading", open(reading(false, false))),
         ("reading, dirty", open(reading(false, true))),
         ("reading, announced", open(reading(true, false))),
@@ -388,6 +391,7 @@ fn others(things: &Things) -> Vec<(&'static str, Event<'_>)> {
         ("history failed", history_failed),
         ("head 10", Event::Head(10)),
         ("head 11", Event::Head(11)),
+        ("head failed", Event::HeadFailed),
         ("hints 9, known", hints(9)),
         ("hints 10", hints(10)),
         ("hints 11", hints(11)),
@@ -415,6 +419,7 @@ fn shaking(things: &Things) -> Vec<(&'static str, Event<'_>)> {
         ("opened, ahead", Event::Opened(&things.ahead)),
         ("opened, older", Event::Opened(&things.older)),
         ("open failed", Event::OpenFailed),
+        ("open refused", Event::OpenRefused),
     ]
 }
 
@@ -442,6 +447,30 @@ fn state_by_event() {
     insta::assert_snapshot!(table);
 }
 
+/// The entries and questions that these frames lead to.
+fn led_to(frames: &[Frame<'_>]) -> Vec<String> {
+    let mut session = Session::Open(live(Feed::LIVE));
+    let steps = frames
+        .iter()
+        .map(|frame| step(&mut session, Event::Frame(frame.clone())));
+    let done: Vec<_> = steps.flatten().collect();
+    done.into_iter()
+        .filter(|word| word.starts_with("append") || word.starts_with("ask"))
+        .collect()
+}
+
+#[test]
+fn a_flood_of_pings_asks_once_and_a_receipt_counts_so_many_marks() {
+    let ping = Frame::Ping(Ping { cursor: Some(HEAD) });
+    assert_eq!(led_to(&vec![ping; 1_000]), ["ask head"]);
+    let mark = things().mark[0].clone();
+    let marks = vec![mark; 500];
+    let receipt = Frame::Receipt(Receipt {
+        marks: List::of(&marks),
+    });
+    assert_eq!(led_to(&[receipt]), vec!["append read"; 32]);
+}
+
 /// What goes out when these hints come to a client with that much room, and the session behind it.
 fn hinted(room_bytes: usize, sizes: &[usize]) -> (Vec<usize>, Live) {
     let (limits, keys) = (Limits::default(), keys());
@@ -452,7 +481,7 @@ fn hinted(room_bytes: usize, sizes: &[usize]) -> (Vec<usize>, Live) {
     let mut session = Session::Open(Live {
         unacked: 0,
         window: 100,
-        ..live(Feed::Live)
+        ..live(Feed::LIVE)
     });
     let records: Vec<SharedRecord> = sizes.iter().map(|bytes| vec![1; *bytes].into()).collect();
     let hints = Event::Hints {
@@ -482,7 +511,7 @@ fn live_frames_are_those_every_client_takes_and_end_where_the_room_ends() {
     );
     let (frames, live) = hinted(1 << 20, &[30_000; 5]);
     assert_eq!(frames, [60_000, 60_000, 30_000]);
-    assert_eq!((live.sent, live.feed), (HEAD + 5, Feed::Live));
+    assert_eq!((live.sent, live.feed), (HEAD + 5, Feed::LIVE));
     let (frames, _) = hinted(1, &[record, 10]);
     assert_eq!(frames, [record], "one record always fits");
     let (frames, _) = hinted(0, &[10]);

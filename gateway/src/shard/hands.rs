@@ -12,7 +12,6 @@ use millpond_backplane::routes::Route;
 use millpond_backplane::{CommandBody, Entry};
 use millpond_ring::{Op, Token};
 use millpond_wire::{Code, Mode, Tag as FrameTag, encode, encode_deliver_head};
-use std::collections::VecDeque;
 
 /// Advice to a client whose SEND the log has no room for.
 const LOG_RETRY_MS: u64 = 100;
@@ -32,8 +31,6 @@ pub(super) struct Hands {
     pub(super) listed: Vec<u32>,
     /// What was acknowledged in this turn, by connection and cursor; some connections more than once.
     pub(super) acked: Vec<(u32, u64)>,
-    /// Routes to remove, for which the readers had no room.
-    pub(super) unrouted: VecDeque<Route>,
     /// Bytes that wait in all outboxes.
     pub(super) outbox_bytes: usize,
     spares: Vec<Vec<u8>>,
@@ -70,7 +67,6 @@ impl Hands {
             ops: Vec::new(),
             listed: Vec::new(),
             acked: Vec::new(),
-            unrouted: VecDeque::new(),
             outbox_bytes: 0,
             spares: Vec::new(),
             failures: Vec::new(),
@@ -135,7 +131,7 @@ impl Hands {
             Action::Append(entry) => self.append(entry, counts),
             Action::Acked(cursor) => self.acked.push((slot, cursor)),
             Action::Ask(ask) => self.ask(ask, counts),
-            Action::Unroute(route) => self.unrouted.push_back(route),
+            Action::Unroute(route) => self.unroute(route, counts),
             Action::Retime => self.retime = true,
             Action::Close(reason) => self.closed = Some(reason),
         }
@@ -179,7 +175,12 @@ impl Hands {
         counts.numbers.asks += 1;
         if let Err(ask) = self.desk.ask(ask) {
             counts.numbers.asks_refused += 1;
-            self.failures.push(Failure::Ask(ask.failed()));
+            self.failures.push(Failure::Ask(ask.refused()));
+        }
+    }
+    fn unroute(&mut self, route: Route, counts: &mut Counts) {
+        if !self.desk.unroute(route) {
+            counts.numbers.unrouted_late += 1;
         }
     }
 }

@@ -174,6 +174,7 @@ pub(super) fn event(body: &ReplyBody) -> Event<'_> {
     match body {
         ReplyBody::Opened(opened) => Event::Opened(opened),
         ReplyBody::OpenFailed => Event::OpenFailed,
+        ReplyBody::OpenRefused => Event::OpenRefused,
         ReplyBody::Page(page) => Event::Page(page),
         ReplyBody::PageFailed { stamp, rid } => Event::PageFailed {
             stamp: *stamp,
@@ -189,8 +190,7 @@ pub(super) fn event(body: &ReplyBody) -> Event<'_> {
             code: *code,
         },
         ReplyBody::Head(head) => Event::Head(*head),
-        // The next PING asks again.
-        ReplyBody::HeadFailed => Event::Head(0),
+        ReplyBody::HeadFailed => Event::HeadFailed,
         ReplyBody::Displaced => Event::End(Reply::DISPLACED),
         ReplyBody::Closed => unreachable!("nobody waits for it"),
     }

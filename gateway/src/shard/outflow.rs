@@ -3,7 +3,6 @@
 use super::Shard;
 use crate::close::Reason;
 use crate::outbox::Sent;
-use crate::pages::Ask;
 use crate::session::Event;
 use crate::tag::Kind;
 use crate::uplink;
@@ -168,15 +167,5 @@ impl Shard {
             self.hands.appender.append(entry).is_err()
         });
         self.hands.acked = acked;
-    }
-
-    pub(super) fn tell_unrouted(&mut self) {
-        while let Some(route) = self.hands.unrouted.pop_front() {
-            if let Err(Ask::Close(route)) = self.hands.desk.ask(Ask::Close(route)) {
-                self.counts.numbers.unrouted_late += 1;
-                self.hands.unrouted.push_front(route);
-                return;
-            }
-        }
     }
 }

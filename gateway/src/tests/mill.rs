@@ -7,7 +7,7 @@ use millpond_backplane::link::{Downlink, DownlinkBody, Link};
 use millpond_backplane::log::{Appender, Full};
 use millpond_backplane::memory::{Atomicity, MemoryRoutes, MemoryStore, MeshLink};
 use millpond_backplane::mesh::Sender;
-use millpond_backplane::routes::Routes;
+use millpond_backplane::routes::{Route, Routes};
 use millpond_backplane::row::{HistoryRow, InboxRow};
 use millpond_backplane::store::{Batch, Durability, Store, Write};
 use millpond_backplane::{
@@ -97,6 +97,14 @@ impl Mill {
     pub(super) fn head(&self, user: UserId) -> u64 {
         let state = self.state.lock().unwrap();
         state.inboxes.get(&user).copied().unwrap_or(0)
+    }
+
+    /// All routes.
+    pub(super) fn routes(&self) -> Vec<Route> {
+        let users: Vec<_> = (1..=100).map(user).collect();
+        let mut routes = Vec::new();
+        self.routes.find(&users, &mut routes);
+        routes
     }
 
     /// Connections that have sent something.

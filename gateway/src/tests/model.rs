@@ -393,6 +393,11 @@ impl World {
         let (ring, shard) = self.driver.parts();
         shard.assert_empty();
         assert_eq!(ring.violations(), []);
+        assert_eq!(
+            self.mill.routes(),
+            [],
+            "routes of connections that are gone"
+        );
         let leaks = ring.leaks();
         assert!(leaks.is_none(), "{leaks:?}");
         self.driver.counts().named().collect()
