@@ -84,14 +84,50 @@ fn find_damage(bytes: &[u8]) -> Option<Damage> {
     if rest.iter().all(|byte| *byte == 0) {
         return None;
     }
-    let follows = |start: usize| {
-        let batch = Batch::at(&rest[start..]);
-        batch.is_some_and(|batch| batch.rows > 0 && Some(batch.number) > last)
-    };
     Some(Damage {
         offset,
-        batch_follows: (1..rest.len()).any(|start| rest[start] == BATCH && follows(start)),
+        batch_follows: batch_follows(rest, last),
     })
+}
+
+/// Whether a whole batch stands somewhere in what follows the batch numbered `last`.
+///
+/// What a client has sent may look like a batch, so two things are asked of one: that it does not lie inside a row of
+/// the damaged batch that can still be told apart, and that its number is one the engine can have come to there.
+fn batch_follows(rest: &[u8], last: Option<u64>) -> bool {
+    let follows = |start: usize| {
+        let batch = Batch::at(&rest[start..]);
+        batch.is_some_and(|batch| batch.rows > 0 && is_plausible(batch.number, last, start))
+    };
+    (readable(rest)..rest.len()).any(|start| rest[start] == BATCH && follows(start))
+}
+
+/// The bytes of a damaged batch up to where its rows cannot be told apart any more; at least one.
+fn readable(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    let Some((_, rows)) = header(&mut rest) else {
+        return 1;
+    };
+    for _ in 0..rows {
+        let mut after = rest;
+        let is_ours = Row::take(&mut after).is_some_and(|row| row.is_ours());
+        if !is_ours || !may_follow_a_row(after) {
+            break;
+        }
+        rest = after;
+    }
+    bytes.len() - rest.len()
+}
+
+/// Another row, the end of the batch, or what never came; anything else says that the length before it is damaged.
+fn may_follow_a_row(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(&ROW | &END)) || bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Whether a batch so many bytes behind the one numbered `last` can have this number.
+fn is_plausible(number: u64, last: Option<u64>, bytes_between: usize) -> bool {
+    let between = (bytes_between / BATCH_BYTES_MIN) as u64;
+    last.is_none_or(|last| number > last && number - last <= between + OWN_NUMBERS_MAX)
 }
 
 fn cut_off(journal: &Path, damage: &Damage) -> io::Result<()> {
@@ -117,6 +153,13 @@ const ROW: u8 = 2;
 const END: u8 = 3;
 const MAGIC: [u8; 4] = *b"FJL\x03";
 
+/// More than any key of ours has.
+const KEY_BYTES_MAX: u16 = 64;
+/// A batch of one row without key and value.
+const BATCH_BYTES_MIN: usize = 13 + 21 + 13;
+/// Numbers that the engine may use between two batches for changes of its tables; in truth it is a handful.
+const OWN_NUMBERS_MAX: u64 = 1024;
+
 /// A whole batch with the right checksum.
 struct Batch {
     number: u64,
@@ -127,12 +170,10 @@ struct Batch {
 impl Batch {
     fn at(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
-        tag(&mut rest, BATCH)?;
-        let rows = u32::from_le_bytes(array(&mut rest)?);
-        let number = u64::from_le_bytes(array(&mut rest)?);
+        let (number, rows) = header(&mut rest)?;
         let all_rows = rest;
         for _ in 0..rows {
-            skip_row(&mut rest)?;
+            Row::take(&mut rest)?;
         }
         let all_rows = &all_rows[..all_rows.len() - rest.len()];
         tag(&mut rest, END)?;
@@ -146,15 +187,40 @@ impl Batch {
     }
 }
 
-fn skip_row(rest: &mut &[u8]) -> Option<()> {
-    tag(rest, ROW)?;
-    let _kind_compression_table: [u8; 10] = array(rest)?;
-    let key_bytes = u16::from_le_bytes(array(rest)?);
-    let _value_bytes: [u8; 4] = array(rest)?;
-    let stored_bytes = u32::from_le_bytes(array(rest)?);
-    let bytes = usize::from(key_bytes).checked_add(usize::try_from(stored_bytes).ok()?)?;
-    *rest = rest.get(bytes..)?;
-    Some(())
+/// The number of a batch and how many rows it says it has.
+fn header(rest: &mut &[u8]) -> Option<(u64, u32)> {
+    tag(rest, BATCH)?;
+    let rows = u32::from_le_bytes(array(rest)?);
+    let number = u64::from_le_bytes(array(rest)?);
+    Some((number, rows))
+}
+
+/// The lengths of a row.
+struct Row {
+    key_bytes: u16,
+    value_bytes: u32,
+    stored_bytes: u32,
+}
+
+impl Row {
+    fn take(rest: &mut &[u8]) -> Option<Self> {
+        tag(rest, ROW)?;
+        let _kind_compression_table: [u8; 10] = array(rest)?;
+        let row = Self {
+            key_bytes: u16::from_le_bytes(array(rest)?),
+            value_bytes: u32::from_le_bytes(array(rest)?),
+            stored_bytes: u32::from_le_bytes(array(rest)?),
+        };
+        let stored_bytes = usize::try_from(row.stored_bytes).ok()?;
+        let bytes = usize::from(row.key_bytes).checked_add(stored_bytes)?;
+        *rest = rest.get(bytes..)?;
+        Some(row)
+    }
+
+    /// Our keys are short and our journals not compressed, which tells a damaged length from one that was written.
+    fn is_ours(&self) -> bool {
+        self.key_bytes <= KEY_BYTES_MAX && self.value_bytes == self.stored_bytes
+    }
 }
 
 fn tag(rest: &mut &[u8], wanted: u8) -> Option<()> {
@@ -166,3 +232,6 @@ fn array<const BYTES: usize>(rest: &mut &[u8]) -> Option<[u8; BYTES]> {
     *rest = after;
     Some(*array)
 }
+
+#[cfg(test)]
+mod tests;

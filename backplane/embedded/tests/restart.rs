@@ -3,7 +3,7 @@
 
 use millpond_backplane::ConversationKey;
 use millpond_backplane::conformance::{history_row, message_write, user};
-use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError};
+use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError, Write};
 use millpond_embedded::{FjallStore, OpenError, Options};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -209,6 +209,48 @@ fn a_torn_last_batch_is_cut_off_wherever_it_was_torn() {
         write(&store, 20..=21);
         assert_eq!(head(&store), 21);
     }
+}
+
+/// A client sends what the engine's next batches look like, and the power goes while just that is written.
+#[test]
+fn a_payload_that_looks_like_a_batch_stops_no_start() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path(), Durability::Sync).unwrap();
+    write(&store, 1..=20);
+    let written = fs::read(journal(directory.path())).unwrap();
+    let start = written.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let fakes: Vec<u8> = (0..1_000).flat_map(fake_batch).collect();
+    let mut row = history_row(conversation(), 21, 21);
+    row.message.payload = fakes.into();
+    let writes = vec![Write::Message { row, hash: 0 }];
+    store.commit(&Batch { writes }).unwrap();
+    let bytes = fs::read(journal(directory.path())).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    assert!(end - start > 40_000, "the last batch is the large one");
+    drop(store);
+    for lost in [end - 1, end - 12, start + 45_000] {
+        let mut torn = bytes.clone();
+        torn[lost..].fill(0);
+        fs::write(journal(directory.path()), &torn).unwrap();
+        let store = open(directory.path(), Durability::Sync).unwrap();
+        assert_eq!(head(&store), 20, "torn at {lost}");
+    }
+}
+
+/// One small row, in the engine's own bytes.
+fn fake_batch(number: u64) -> Vec<u8> {
+    let mut row = vec![2, 0, 0];
+    row.extend(5_u64.to_le_bytes());
+    row.extend([1, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+    row.extend(b"kv");
+    let mut bytes = vec![1];
+    bytes.extend(1_u32.to_le_bytes());
+    bytes.extend(number.to_le_bytes());
+    bytes.extend(&row);
+    bytes.push(3);
+    bytes.extend(xxhash_rust::xxh3::xxh3_64(&row).to_le_bytes());
+    bytes.extend(b"FJL\x03");
+    bytes
 }
 
 #[test]
