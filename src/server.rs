@@ -72,7 +72,11 @@ impl Server {
         if !self.gateway.is_whole() {
             return Err("a thread of the gateway has ended".to_owned());
         }
-        self.router.health().map_err(|failure| failure.to_string())
+        self.router
+            .health()
+            .map_err(|failure| failure.to_string())?;
+        // A sync at an interval has nobody who waits for it.
+        self.store.health().map_err(|error| error.to_string())
     }
 
     /// What has numbers to show.

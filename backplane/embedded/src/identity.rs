@@ -1,8 +1,10 @@
 //! What the store remembers of itself: its epoch, and whether it was closed.
 //!
 //! Cursors may be reused only after something acknowledged was lost, which a mode that syncs never does: so the epoch
-//! changes at an open that finds the mark of a running process which did not sync.
+//! changes at an open that finds the mark of a running process which did not sync, or is told of a restored backup. It
+//! never changes while the store is open: routers and gateways read it once.
 
+use crate::Options;
 use crate::error::store_error;
 use crate::tables::{Table, Tables};
 use fjall::{Database, PersistMode};
@@ -22,15 +24,18 @@ const EPOCH_MAX: u64 = (1 << 62) - 1;
 pub(crate) fn start(
     database: &Database,
     tables: &Tables,
-    durability: Durability,
+    options: &Options,
 ) -> Result<u64, StoreError> {
     let epoch = match (read_epoch(tables)?, read_run(tables)?) {
+        (Some(epoch), Some(CLEAN | RUNNING_SYNCED | RUNNING_UNSYNCED)) if options.restored => {
+            another_epoch(epoch)
+        }
         (Some(epoch), Some(CLEAN | RUNNING_SYNCED)) => epoch,
         (Some(epoch), Some(RUNNING_UNSYNCED)) => another_epoch(epoch),
         (None, None) => another_epoch(0),
         (epoch, run) => return corrupt(format!("epoch {epoch:?} with run {run:?}")),
     };
-    let run = match durability {
+    let run = match options.durability {
         Durability::Sync => RUNNING_SYNCED,
         Durability::Interval | Durability::Os => RUNNING_UNSYNCED,
     };
@@ -49,21 +54,6 @@ pub(crate) fn epoch(tables: &Tables) -> Result<u64, StoreError> {
 /// Syncs everything and marks the store as closed.
 pub(crate) fn finish(database: &Database, tables: &Tables) -> Result<(), StoreError> {
     write(database, tables, None, CLEAN)
-}
-
-/// Gives a running store an epoch it never had.
-pub(crate) fn bump(
-    database: &Database,
-    tables: &Tables,
-    durability: Durability,
-) -> Result<u64, StoreError> {
-    let epoch = another_epoch(read_epoch(tables)?.unwrap_or_default());
-    let run = match durability {
-        Durability::Sync => RUNNING_SYNCED,
-        Durability::Interval | Durability::Os => RUNNING_UNSYNCED,
-    };
-    write(database, tables, Some(epoch), run)?;
-    Ok(epoch)
 }
 
 fn write(

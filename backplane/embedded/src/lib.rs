@@ -9,6 +9,7 @@
 
 mod directory;
 mod error;
+mod failure;
 mod identity;
 mod journal;
 mod metrics;

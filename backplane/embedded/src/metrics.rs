@@ -3,6 +3,7 @@
 use crate::FjallStore;
 use crate::write::Size;
 use millpond_backplane::metrics::{Counter, Sample, SampleKind, Source};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Written under the commit lock, read by anybody.
@@ -18,6 +19,8 @@ pub struct StoreMetrics {
     /// Commits that had to wait for room.
     pub waits: Counter,
     pub wait_us: Counter,
+    /// Syncs beside the commits, where those do not sync.
+    pub syncs: Arc<Counter>,
 }
 
 impl StoreMetrics {
@@ -68,6 +71,11 @@ impl Source for FjallStore {
                 "store_wait_microseconds_total",
                 "Time commits waited for room",
                 &metrics.wait_us,
+            ),
+            (
+                "store_interval_syncs_total",
+                "Syncs beside the commits, where those do not sync",
+                &metrics.syncs,
             ),
         ];
         for (name, help, counter) in counters {

@@ -22,6 +22,9 @@ pub struct Options {
     /// Threads that write out memtables and merge tables. The engine's first one only writes out, and hands merges back
     /// to the queue over and over while the others are busy: with two that costs a core, with one merges hold up commits.
     pub workers: usize,
+    /// That the rows come from a backup: cursors may have been given out that they do not know, so every inbox takes a
+    /// new epoch. For one open only.
+    pub restored: bool,
     /// Open files of tables.
     pub open_files_max: usize,
 }
@@ -36,6 +39,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             journal_bytes_max: JOURNAL_BYTES,
             workers: 3,
+            restored: false,
             open_files_max: 512,
         }
     }

@@ -2,17 +2,17 @@
 
 use crate::directory::Directory;
 use crate::error::store_error;
+use crate::failure::Failure;
 use crate::metrics::{EngineNumbers, StoreMetrics};
 use crate::read::View;
-use crate::syncer::Syncer;
+use crate::syncer::{Outcome, Syncer};
 use crate::tables::{self, Tables};
 use crate::write::Encoder;
 use crate::{OpenError, Options, identity, journal, room};
 use fjall::{Database, PersistMode};
 use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// Rows on this machine's disk. Dropping it closes it cleanly.
@@ -20,8 +20,10 @@ pub struct FjallStore {
     database: Database,
     tables: Tables,
     durability: Durability,
-    epoch: AtomicU64,
+    epoch: u64,
     writer: Mutex<Writer>,
+    /// Why this store takes no more.
+    failure: Arc<Failure>,
     metrics: StoreMetrics,
     /// Ends before the engine does.
     syncer: Option<Syncer>,
@@ -34,8 +36,6 @@ struct Writer {
     encoder: Encoder,
     /// As many as there were after the last commit.
     journals: usize,
-    /// Why this store takes no more.
-    failure: Option<String>,
 }
 
 impl Default for Writer {
@@ -43,7 +43,6 @@ impl Default for Writer {
         Self {
             encoder: Encoder::default(),
             journals: 1,
-            failure: None,
         }
     }
 }
@@ -60,8 +59,13 @@ impl FjallStore {
         journal::check(&rows, directory.last_run_synced()?)?;
         directory.this_run_syncs(options.durability == Durability::Sync)?;
         let (database, tables) = tables::open(&rows, options)?;
-        let epoch = identity::start(&database, &tables, options.durability)?;
-        let syncer = start_syncer(&database, options).map_err(|error| OpenError::Io {
+        let epoch = identity::start(&database, &tables, options)?;
+        let (metrics, failure) = (StoreMetrics::default(), Arc::<Failure>::default());
+        let outcome = Outcome {
+            failure: failure.clone(),
+            syncs: metrics.syncs.clone(),
+        };
+        let syncer = start_syncer(&database, options, outcome).map_err(|error| OpenError::Io {
             path: path.to_owned(),
             error,
         })?;
@@ -70,20 +74,18 @@ impl FjallStore {
             database,
             tables,
             durability: options.durability,
-            epoch: AtomicU64::new(epoch),
+            epoch,
             writer: Mutex::default(),
-            metrics: StoreMetrics::default(),
+            failure,
+            metrics,
             syncer,
             _directory: directory,
         })
     }
 
-    /// For a restored backup: cursors may have been given out that this store does not know.
-    pub fn bump_epoch(&self) -> Result<u64, StoreError> {
-        let _writer = self.writer()?;
-        let epoch = identity::bump(&self.database, &self.tables, self.durability)?;
-        self.epoch.store(epoch, Ordering::Release);
-        Ok(epoch)
+    /// `Err` when a commit or a sync has failed: nothing more is taken until the store is opened again.
+    pub fn health(&self) -> Result<(), StoreError> {
+        self.failure.check()
     }
 
     pub fn metrics(&self) -> &StoreMetrics {
@@ -106,10 +108,7 @@ impl FjallStore {
         let Ok(writer) = self.writer.lock() else {
             return Err(StoreError::Failed("a commit has panicked".to_owned()));
         };
-        match &writer.failure {
-            None => Ok(writer),
-            Some(failure) => Err(StoreError::Failed(failure.clone())),
-        }
+        self.failure.check().map(|()| writer)
     }
 
     fn commit_by(&self, writer: &mut Writer, batch: &Batch) -> Result<(), StoreError> {
@@ -163,12 +162,12 @@ impl Store for FjallStore {
         let mut writer = self.writer()?;
         self.commit_by(&mut writer, batch).inspect_err(|error| {
             tracing::error!(%error, "the store failed and takes no more until it is opened again");
-            writer.failure = Some(error.to_string());
+            self.failure.fail(error.to_string());
         })
     }
 
     fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+        self.epoch
     }
 
     fn durability(&self) -> Durability {
@@ -202,7 +201,7 @@ impl std::fmt::Debug for FjallStore {
 fn make(directory: &Directory, options: &Options) -> Result<std::path::PathBuf, OpenError> {
     let making = directory.start_making()?;
     let (database, tables) = tables::open(&making, options)?;
-    identity::start(&database, &tables, options.durability)?;
+    identity::start(&database, &tables, options)?;
     identity::finish(&database, &tables)?;
     drop((database, tables));
     directory.finish_making()?;
@@ -210,9 +209,48 @@ fn make(directory: &Directory, options: &Options) -> Result<std::path::PathBuf, 
     Ok(rows.expect("a store that was just made is there"))
 }
 
-fn start_syncer(database: &Database, options: &Options) -> std::io::Result<Option<Syncer>> {
+fn start_syncer(
+    database: &Database,
+    options: &Options,
+    outcome: Outcome,
+) -> std::io::Result<Option<Syncer>> {
+    let database = database.clone();
+    let sync = move || {
+        let synced = database.persist(PersistMode::SyncData);
+        synced.map_err(|error| error.to_string())
+    };
     match options.durability {
-        Durability::Interval => Syncer::start(database.clone(), options.sync_interval).map(Some),
+        Durability::Interval => Syncer::start(options.sync_interval, outcome, sync).map(Some),
         Durability::Sync | Durability::Os => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FjallStore, Options};
+    use millpond_backplane::store::{Batch, Durability, Store as _};
+    use tempfile::TempDir;
+
+    #[test]
+    fn after_a_failed_sync_the_store_is_ill_and_takes_nothing() {
+        let directory = TempDir::new().unwrap();
+        let options = Options {
+            durability: Durability::Interval,
+            ..Options::default()
+        };
+        let store = FjallStore::open(directory.path(), &options).unwrap();
+        let epoch = store.epoch();
+        store.commit(&Batch::default()).unwrap();
+        store.health().unwrap();
+        store.failure.fail("a sync failed".to_owned());
+        for error in [
+            store.health().unwrap_err(),
+            store.commit(&Batch::default()).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("a sync failed"), "{error}");
+        }
+        drop(store);
+        let store = FjallStore::open(directory.path(), &options).unwrap();
+        assert_ne!(store.epoch(), epoch, "it was not closed cleanly");
     }
 }

@@ -7,6 +7,7 @@ use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreErr
 use millpond_embedded::{FjallStore, OpenError, Options};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 fn conversation() -> ConversationKey {
@@ -66,18 +67,39 @@ fn two_stores_have_two_epochs() {
 }
 
 #[test]
-fn a_bumped_epoch_stays_bumped() {
+fn a_restored_store_has_another_epoch_and_keeps_it() {
     let directory = TempDir::new().unwrap();
-    let store = open(directory.path(), Durability::Sync).unwrap();
-    let first = store.epoch();
-    let bumped = store.bump_epoch().unwrap();
-    assert_ne!(bumped, first);
-    assert_eq!(store.epoch(), bumped);
-    drop(store);
-    assert_eq!(
-        open(directory.path(), Durability::Sync).unwrap().epoch(),
-        bumped
-    );
+    let first = open(directory.path(), Durability::Sync).unwrap().epoch();
+    let options = Options {
+        restored: true,
+        ..Options::default()
+    };
+    let restored = FjallStore::open(directory.path(), &options).unwrap();
+    let epoch = restored.epoch();
+    assert_ne!(epoch, first);
+    drop(restored);
+    let later = open(directory.path(), Durability::Sync).unwrap();
+    assert_eq!(later.epoch(), epoch);
+}
+
+#[test]
+fn a_store_that_syncs_at_an_interval_does() {
+    let directory = TempDir::new().unwrap();
+    let options = Options {
+        durability: Durability::Interval,
+        sync_interval: Duration::from_millis(5),
+        ..Options::default()
+    };
+    let store = FjallStore::open(directory.path(), &options).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while store.metrics().syncs.value() < 10 {
+        assert!(Instant::now() < deadline, "{:?}", store.metrics().syncs);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    store.health().unwrap();
+    let never = open(TempDir::new().unwrap().path(), Durability::Os).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(never.metrics().syncs.value(), 0);
 }
 
 #[test]
