@@ -97,7 +97,8 @@ fn a_store_that_syncs_at_an_interval_does() {
         std::thread::sleep(Duration::from_millis(1));
     }
     store.health().unwrap();
-    let never = open(TempDir::new().unwrap().path(), Durability::Os).unwrap();
+    let other = TempDir::new().unwrap();
+    let never = open(other.path(), Durability::Os).unwrap();
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(never.metrics().syncs.value(), 0);
 }
