@@ -9,6 +9,7 @@ use crate::wheel::WHEEL_BYTES;
 use millpond_backplane::link::Downlink;
 use millpond_backplane::routes::Route;
 use millpond_ring::Setup;
+use millpond_wire::{ECHO_BYTES_MAX, HEAD_BYTES_MAX};
 use std::fmt;
 
 /// Bytes of a shard, by part, when every limit is reached at once; and of all shards.
@@ -59,6 +60,10 @@ fn parts(limits: &Limits, setup: &Setup, shards: usize) -> Vec<(&'static str, us
         (
             "outboxes",
             limits.outboxes_bytes_max + limits.outbox_room_bytes,
+        ),
+        (
+            "one answer more for each connection",
+            connections * (ECHO_BYTES_MAX + HEAD_BYTES_MAX),
         ),
         ("spare buffers", SPARES_BYTES_MAX),
         (

@@ -60,7 +60,8 @@ pub struct Limits {
     pub outbox_room_bytes: usize,
     /// Bytes waiting for one client beyond which it is closed as lagging.
     pub outbox_bytes_max: usize,
-    /// Bytes waiting for all clients of a shard: beyond, no client gets deliveries.
+    /// Bytes waiting for all clients of a shard: beyond, no client gets deliveries or pages, and only those for whom
+    /// nothing waits are read from.
     pub outboxes_bytes_max: usize,
     /// How long a client may take nothing of what waits for it.
     pub outbox_age_max: Duration,

@@ -43,6 +43,7 @@ counts! {
     appends Counter "gateway_appended_total" "Entries handed to the log.";
     appends_refused Counter "gateway_appends_refused_total" "SENDs for which the log had no room; the client repeats them.";
     marks_dropped Counter "gateway_marks_dropped_total" "Receipts for which the log had no room; the client's next one makes them good.";
+    marks_withheld Counter "gateway_marks_withheld_total" "Marks of others for which a client's outbox had no room; the next ones make them good.";
     downlinks Counter "gateway_downlinks_total" "Hints from the routers.";
     not_here Counter "gateway_not_here_total" "Hints and answers for a connection that is gone.";
     unrouted_late Counter "gateway_routes_late_total" "Removals of routes that had to wait for the page readers.";

@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// How long after a refused SEND its window is taken as empty: acks are hints, and a lost one must not close it for ever.
 const SENDS_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
+/// Advice with a refusal for want of room.
+const BUSY_RETRY_MS: u64 = 200;
 /// How soon a reading that was refused is tried again.
 const READ_RETRY: Duration = Duration::from_secs(1);
 

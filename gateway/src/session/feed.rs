@@ -2,7 +2,7 @@
 //! and whoever is behind is fed pages, one question at a time, until it has caught up. Nothing is queued for a client but
 //! its position.
 
-use super::{Action, Around, Live, SharedRecord, refuse};
+use super::{Action, Around, BUSY_RETRY_MS, Live, SharedRecord, refuse};
 use crate::config::TAKEN_BYTES_MAX;
 use crate::pages::{Ask, Found, Page, PageAsk, SyncAsk};
 use crate::planted;
@@ -206,6 +206,9 @@ impl Live {
         }
         if matches!(self.feed, Feed::Syncing { .. }) {
             return refuse(scope, Code::BUSY, 0, act);
+        }
+        if around.room_bytes == 0 {
+            return refuse(scope, Code::BUSY, BUSY_RETRY_MS, act);
         }
         self.rewound |= sync.cursor < self.sent;
         self.sent = sync.cursor;

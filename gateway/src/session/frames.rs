@@ -1,6 +1,6 @@
 //! What a client may say once its session stands.
 
-use super::{Action, Around, End, Feed, Live, refuse};
+use super::{Action, Around, BUSY_RETRY_MS, End, Feed, Live, refuse};
 use crate::close::Reason;
 use crate::pages::{Ask, HistoryAsk};
 use crate::uplink;
@@ -12,8 +12,6 @@ use millpond_wire::{
 
 /// Marks of one RECEIPT that count; SPEC 10.9.
 const MARKS_MAX: usize = 32;
-/// Advice with a refusal for want of room.
-const BUSY_RETRY_MS: u64 = 200;
 
 impl Live {
     pub(super) fn frame(
@@ -144,7 +142,7 @@ impl Live {
         if matches!(history.conversation, Conversation::Group(_)) {
             return refuse(scope, Code::NOT_FOUND, 0, act);
         }
-        if self.histories_open >= around.limits.histories_max {
+        if self.histories_open >= around.limits.histories_max || around.room_bytes == 0 {
             return refuse(scope, Code::BUSY, BUSY_RETRY_MS, act);
         }
         self.histories_open += 1;

@@ -39,10 +39,18 @@ fn around<'a>(limits: &'a Limits, keys: &'a Keys) -> Around<'a> {
 
 /// All that a step led to, in words.
 fn step(session: &mut Session, event: Event<'_>) -> Vec<String> {
+    step_with(1 << 20, session, event)
+}
+
+fn step_with(room_bytes: usize, session: &mut Session, event: Event<'_>) -> Vec<String> {
     let (limits, keys) = (Limits::default(), keys());
+    let around = Around {
+        room_bytes,
+        ..around(&limits, &keys)
+    };
     let mut actions = Vec::new();
     let mut act = |action: Action<'_>| actions.push(word(&action));
-    session.step(event, &around(&limits, &keys), &mut act);
+    session.step(event, &around, &mut act);
     actions
 }
 
@@ -469,6 +477,17 @@ fn a_flood_of_pings_asks_once_and_a_receipt_counts_so_many_marks() {
         marks: List::of(&marks),
     });
     assert_eq!(led_to(&[receipt]), vec!["append read"; 32]);
+}
+
+#[test]
+fn without_room_no_page_is_asked_and_nothing_else_changes() {
+    for (frame, scope) in [(sync(8, 2), 8), (history(9), 9)] {
+        let mut session = Session::Open(live(Feed::LIVE));
+        let was = state_word(&session);
+        let actions = step_with(0, &mut session, Event::Frame(frame));
+        assert_eq!(actions, [format!("ERROR 2001 Request({scope})")]);
+        assert_eq!(state_word(&session), was);
+    }
 }
 
 /// What goes out when these hints come to a client with that much room, and the session behind it.

@@ -190,12 +190,14 @@ impl Shard {
         }
     }
 
-    /// The session takes bytes, and its answers have room.
+    /// The session takes bytes, and its answers have room. One answer has room even where other clients take all of
+    /// it: whoever takes his answers is always heard.
     fn takes_bytes(&mut self, slot: u32) -> bool {
         let limits = &self.config.limits;
         let entry = self.slab.at(slot);
         entry.session.expects(limits) != Expects::Nothing
-            && self.hands.waiting(entry.extras) < limits.outbox_room_bytes
+            && (self.hands.waiting(entry.extras) == 0
+                || self.hands.room_bytes(entry.extras, limits) > 0)
     }
 
     /// Bytes have come.

@@ -131,10 +131,20 @@ impl Shard {
         self.mail.together.acks = acks;
         let mut marks = std::mem::take(&mut self.mail.together.marks);
         if !marks.is_empty() {
-            self.step(slot, Event::Marks(&marks));
+            self.mark(slot, &marks);
             marks.clear();
         }
         self.mail.together.marks = marks;
+    }
+
+    /// Marks are only hints: without room for them they are lost, and the next ones make them good.
+    fn mark(&mut self, slot: u32, marks: &[Mark]) {
+        let extras = self.slab.at(slot).extras;
+        if self.hands.room_bytes(extras, &self.config.limits) > 0 {
+            self.step(slot, Event::Marks(marks));
+        } else {
+            self.counts.numbers.marks_withheld += marks.len() as u64;
+        }
     }
 
     fn records_end(&mut self, slot: u32) {

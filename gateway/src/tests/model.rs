@@ -116,6 +116,44 @@ fn a_flood_is_answered_without_another_byte() {
     }
 }
 
+/// What nobody reads stays within the bound of the shard, and whoever reads his answers gets them all the same.
+#[test]
+fn those_who_read_nothing_take_no_more_than_the_shard_gives() {
+    let mut reached = 0;
+    for seed in 0..50 {
+        let _announce = Announce(seed);
+        let mut chance = Chance::new(seed);
+        let limits = Limits {
+            outboxes_bytes_max: 16 * 1024,
+            ..limits(&mut chance)
+        };
+        let mut world = World::of(seed, chance, limits);
+        world.driver.parts().0.set_faults(Faults::NONE);
+        let frame_bytes = 204;
+        let flood = |device| bad::flood_of(DeviceId(device), 300, 200);
+        let mut peers: Vec<_> = (0..8)
+            .map(|device| (world.connect(), flood(device), 0))
+            .collect();
+        let (mut answered, mut turns, mut most) = (0, 0, 0);
+        while answered <= 300 * frame_bytes {
+            turns += 1;
+            assert!(turns < 4_000, "{answered} bytes of answers");
+            world.turn();
+            for (peer, flood, written) in &mut peers {
+                *written += peer.write(&flood[*written..]).unwrap_or(0);
+            }
+            answered += peers[0].0.read().unwrap().len();
+            let counts = world.driver.counts().named();
+            let waiting = counts.filter(|(name, _)| *name == "gateway_outbox_bytes");
+            most = waiting.fold(most, |most, (_, bytes)| bytes.max(most));
+        }
+        let bound = limits.outboxes_bytes_max + peers.len() * frame_bytes;
+        assert!(most <= bound as u64, "{most} bytes wait");
+        reached += u64::from(most >= limits.outboxes_bytes_max as u64);
+    }
+    assert!(reached >= 10, "the bound is met in {reached} seeds");
+}
+
 /// A frame that comes too slowly ends its connection, however much is delivered to it meanwhile.
 #[test]
 fn deliveries_buy_an_unfinished_frame_no_time() {
@@ -231,9 +269,14 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
+        let limits = limits(&mut chance);
+        Self::of(seed, chance, limits)
+    }
+
+    fn of(seed: u64, mut chance: Chance, limits: Limits) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 7_400));
         let mut config = Config::new(address, keys());
-        config.limits = limits(&mut chance);
+        config.limits = limits;
         let setup = setup(&config.limits);
         let net = Net::new(1 << (9 + chance.below(6)));
         let mut ring = Double::open(&net, &setup, Faults::NONE, seed);
@@ -303,10 +346,14 @@ impl World {
         }
     }
 
+    fn connect(&self) -> Peer {
+        let from = SocketAddr::from(([127, 0, 0, 4], 1));
+        self.net.connect(self.address, from).unwrap()
+    }
+
     /// A connection that has said these bytes, and got something back.
     fn welcomed(&mut self, bytes: Vec<u8>) -> Peer {
-        let from = SocketAddr::from(([127, 0, 0, 4], 1));
-        let mut peer = self.net.connect(self.address, from).unwrap();
+        let mut peer = self.connect();
         let (mut written, mut turns) = (0, 0);
         while written < bytes.len() || self.mill.seen().is_empty() {
             written += peer.write(&bytes[written..]).unwrap();

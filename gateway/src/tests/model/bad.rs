@@ -6,6 +6,8 @@ use millpond_ring::{Net, Peer};
 use millpond_wire::{Conversation, DeviceId, Echo, Frame, Hello, Kind, PREFACE, Send, encode};
 use std::net::SocketAddr;
 
+const DEVICE: DeviceId = DeviceId(7);
+
 #[derive(Debug)]
 pub(super) struct Bad {
     index: u16,
@@ -45,8 +47,12 @@ impl Bad {
 
 /// A handshake and so many ECHO of so many bytes.
 pub(super) fn flood(echoes: usize, payload_bytes: usize) -> Vec<u8> {
+    flood_of(DEVICE, echoes, payload_bytes)
+}
+
+pub(super) fn flood_of(device: DeviceId, echoes: usize, payload_bytes: usize) -> Vec<u8> {
     let mut bytes = PREFACE.to_vec();
-    hello(&mut bytes);
+    hello(device, &mut bytes);
     let payload = vec![0; payload_bytes];
     for _ in 0..echoes {
         encode(&Frame::Echo(Echo { payload: &payload }), &mut bytes);
@@ -57,7 +63,7 @@ pub(super) fn flood(echoes: usize, payload_bytes: usize) -> Vec<u8> {
 /// A handshake and one SEND to itself.
 pub(super) fn hello_and_a_message() -> Vec<u8> {
     let mut bytes = PREFACE.to_vec();
-    hello(&mut bytes);
+    hello(DEVICE, &mut bytes);
     let send = Frame::Send(Send {
         client_msg_id: 1,
         conversation: Conversation::Direct(user(66)),
@@ -76,20 +82,20 @@ fn misdeed(chance: &mut Chance) -> Vec<u8> {
             .map(|_| chance.next().to_be_bytes()[0])
             .collect(),
         1 => {
-            hello(&mut bytes);
+            hello(DEVICE, &mut bytes);
             bytes.truncate(chance.below(bytes.len()));
             bytes
         }
         2 => flood(60, 4_000),
         3 => {
             // A SEND that says it is long, and trickles.
-            hello(&mut bytes);
+            hello(DEVICE, &mut bytes);
             bytes.extend([0x10, 0xff, 0x3f]);
             bytes.resize(bytes.len() + chance.below(3_000), 0);
             bytes
         }
         4 => {
-            hello(&mut bytes);
+            hello(DEVICE, &mut bytes);
             let at = chance.below(bytes.len());
             bytes[at] ^= 1 << chance.below(8);
             bytes
@@ -98,7 +104,7 @@ fn misdeed(chance: &mut Chance) -> Vec<u8> {
     }
 }
 
-fn hello(bytes: &mut Vec<u8>) {
+fn hello(device: DeviceId, bytes: &mut Vec<u8>) {
     let token = token(user(66));
     let frame = Frame::Hello(Hello {
         background: false,
@@ -106,7 +112,7 @@ fn hello(bytes: &mut Vec<u8>) {
         proto_min: 1,
         proto_max: 3,
         features: 0,
-        device: DeviceId(7),
+        device,
         attempt: 1,
         auth_kind: Hello::AUTH_JWT,
         token: token.as_bytes(),
