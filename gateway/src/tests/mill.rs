@@ -8,12 +8,12 @@ use millpond_backplane::log::{Appender, Full};
 use millpond_backplane::memory::{Atomicity, MemoryRoutes, MemoryStore, MeshLink};
 use millpond_backplane::mesh::Sender;
 use millpond_backplane::routes::{Route, Routes};
-use millpond_backplane::row::{HistoryRow, InboxRow};
+use millpond_backplane::row::{HistoryRow, InboxRow, UserRow};
 use millpond_backplane::store::{Batch, Durability, Store, Write};
 use millpond_backplane::{
-    Address, Command, CommandBody, ConversationKey, Entry, InboxBody, Message, Position,
+    Address, Command, CommandBody, ConversationKey, Entry, InboxBody, InboxEntry, Message, Position,
 };
-use millpond_wire::{Ack, AckStatus, DeviceId, Kind, Origin, Record, UserId, encode_record};
+use millpond_wire::{Ack, AckStatus, Code, DeviceId, Kind, Origin, Record, UserId, encode_record};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -53,6 +53,8 @@ struct State {
     inboxes: BTreeMap<UserId, u64>,
     known: BTreeMap<(UserId, DeviceId, u64), u64>,
     acked: BTreeMap<(UserId, DeviceId), u64>,
+    /// How often an inbox began an epoch of its own.
+    resets: BTreeMap<UserId, u32>,
     offset: u64,
     /// Where SENDs came from, connections that are gone included.
     seen: Vec<Address>,
@@ -69,6 +71,7 @@ impl Mill {
                 inboxes: BTreeMap::new(),
                 known: BTreeMap::new(),
                 acked: BTreeMap::new(),
+                resets: BTreeMap::new(),
                 offset: 0,
                 seen: Vec::new(),
             }),
@@ -135,15 +138,53 @@ impl Mill {
         for entry in entries {
             match entry {
                 Entry::Command(command) => self.command(&mut state, command),
-                Entry::Inbox(inbox) => {
-                    if let InboxBody::Acked { device, cursor } = inbox.body {
-                        let acked = state.acked.entry((inbox.user, device)).or_default();
-                        *acked = cursor.max(*acked);
-                    }
-                }
+                Entry::Inbox(inbox) => self.inbox(&mut state, &inbox),
             }
         }
         state.link.flush();
+    }
+
+    fn inbox(&self, state: &mut State, inbox: &InboxEntry) {
+        let head = state.inboxes.get(&inbox.user).copied().unwrap_or(0);
+        match inbox.body {
+            InboxBody::Acked { device, cursor } => {
+                assert!(cursor <= head, "{cursor} of {head} was never shown");
+                let acked = state.acked.entry((inbox.user, device)).or_default();
+                *acked = cursor.max(*acked);
+            }
+            InboxBody::Ahead { epoch, cursor, .. } => {
+                let resets = state.resets.get(&inbox.user).copied().unwrap_or(0);
+                if cursor > head && epoch == self.store.epoch() + u64::from(resets) {
+                    self.reset(state, inbox.user, resets + 1);
+                }
+            }
+            InboxBody::Message { .. } => unreachable!("gateways send commands"),
+        }
+    }
+
+    /// An epoch of its own for one inbox: all that the user's devices keep is void, and they are told.
+    fn reset(&self, state: &mut State, user: UserId, resets: u32) {
+        state.resets.insert(user, resets);
+        state.offset += 1;
+        let row = UserRow {
+            position: Position {
+                epoch: 1,
+                offset: state.offset,
+                index: 0,
+            },
+            resets,
+            devices: Vec::new(),
+        };
+        let writes = vec![Write::User { user, row }];
+        self.store.commit(&Batch { writes }).unwrap();
+        let mut routes = Vec::new();
+        self.routes.find(&[user], &mut routes);
+        for route in routes {
+            state.link.send(Downlink {
+                to: route.address,
+                body: DownlinkBody::Kick(Code::UNKNOWN_EPOCH),
+            });
+        }
     }
 
     fn command(&self, state: &mut State, command: Command) {

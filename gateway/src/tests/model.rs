@@ -33,6 +33,7 @@ const SEEDS: u64 = 1_000;
 const ROUGH_TURNS: usize = 120;
 const QUIET_TURNS_MAX: usize = 6_000;
 const CLIENTS: u64 = 4;
+const LARGE_FRAME_BYTES_MAX: usize = 64 * 1024;
 const UNIX_MS: u64 = 1_800_000_000_000;
 
 #[test]
@@ -54,7 +55,7 @@ fn a_thousand_seeds() {
 
 /// What has to happen in a thousand seeds, and how often.
 const MET_MIN: u64 = 10;
-const MET: [&str; 22] = [
+const MET: [&str; 23] = [
     "evicted",
     "gateway_accepts_failed_total",
     "gateway_appends_refused_total",
@@ -66,6 +67,7 @@ const MET: [&str; 22] = [
     "gateway_writes_blocked_total",
     "handshake_timeout",
     "idle",
+    "kicked",
     "lagging",
     "malformed",
     "no_preface",
@@ -183,7 +185,11 @@ fn deliveries_buy_an_unfinished_frame_no_time() {
 
 fn run(seed: u64) -> Vec<(&'static str, u64)> {
     let _announce = Announce(seed);
-    let mut world = World::new(seed);
+    let mut world = if seed.is_multiple_of(10) {
+        World::large(seed)
+    } else {
+        World::new(seed)
+    };
     world.live();
     world.finish();
     world.end()
@@ -242,15 +248,27 @@ fn limits(chance: &mut Chance) -> Limits {
     }
 }
 
-fn setup(limits: &Limits) -> Setup {
+/// The largest messages there may be, and room for a few.
+fn large_limits(chance: &mut Chance) -> Limits {
+    Limits {
+        outbox_room_bytes: 96 * 1024,
+        outbox_bytes_max: 512 * 1024,
+        outboxes_bytes_max: 512 * 1024,
+        partial_bytes_max: 512 * 1024,
+        frame_bytes_max: LARGE_FRAME_BYTES_MAX,
+        page_bytes_max: 60 * 1024,
+        downlinks_per_turn: 64,
+        ..limits(chance)
+    }
+}
+
+fn setup(limits: &Limits, large: bool) -> Setup {
+    let (count, bytes) = if large { (16, 4_096) } else { (4, 256) };
     Setup {
         entries: 64,
         completions: 256,
         slots: limits.connections_max + 1,
-        buffers: BufferPlan {
-            count: 4,
-            bytes: 256,
-        },
+        buffers: BufferPlan { count, bytes },
     }
 }
 
@@ -273,17 +291,26 @@ impl World {
         Self::of(seed, chance, limits)
     }
 
+    /// With messages of every size.
+    fn large(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let limits = large_limits(&mut chance);
+        Self::of(seed, chance, limits)
+    }
+
     fn of(seed: u64, mut chance: Chance, limits: Limits) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 7_400));
         let mut config = Config::new(address, keys());
         config.limits = limits;
-        let setup = setup(&config.limits);
-        let net = Net::new(1 << (9 + chance.below(6)));
+        let large = limits.frame_bytes_max == LARGE_FRAME_BYTES_MAX;
+        let setup = setup(&config.limits, large);
+        let bits = if large { 16 } else { 9 + chance.below(6) };
+        let net = Net::new(1 << bits);
         let mut ring = Double::open(&net, &setup, Faults::NONE, seed);
         let listener = ring.listen(address).unwrap();
         ring.set_faults(*chance.of(&[Faults::NONE, Faults::ROUGH, Faults::WILD]));
         let bell: std::sync::Arc<dyn Bell> = std::sync::Arc::new(Silent);
-        let (link, downlinks) = mesh::channel(16, bell.clone());
+        let (link, downlinks) = mesh::channel(if large { 64 } else { 16 }, bell.clone());
         let (orders, ordered) = mesh::channel(4, bell.clone());
         let mill = Mill::new(vec![link]);
         let seams = (mill.store.clone() as _, mill.routes.clone() as _);
@@ -292,7 +319,7 @@ impl World {
         millpond_backplane::routes::Routes::renew(&*mill.routes, GatewayId(1), 1);
         let inlets = Inlets {
             listener,
-            appender: mill.appender(1 + chance.below(5)),
+            appender: mill.appender(if large { 64 } else { 1 + chance.below(5) }),
             downlinks,
             orders: ordered,
             desk: desks.remove(0),
@@ -304,7 +331,9 @@ impl World {
         let driver = Driver::new(ring, NoBell, Shard::new(0, config, inlets, start));
         Self {
             good: (1..=CLIENTS)
-                .map(|id| Good::new(user(id), CLIENTS, &mut chance))
+                .map(|id| (user(id), DeviceId(1)))
+                .chain([(user(1), DeviceId(2))])
+                .map(|who| Good::new(who, CLIENTS, large, &mut chance))
                 .collect(),
             bad: (0..3).map(Bad::new).collect(),
             chance,
@@ -413,7 +442,7 @@ impl World {
             for good in &mut self.good {
                 good.step(&self.net, self.address, &mut self.chance);
                 let user = good.user();
-                let acked = self.mill.acked(user, DeviceId(1)).unwrap_or(0);
+                let acked = self.mill.acked(user, good.device()).unwrap_or(0);
                 done &= good.is_done(self.mill.head(user), acked);
             }
             if done {

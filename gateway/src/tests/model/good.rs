@@ -15,7 +15,10 @@ use std::net::SocketAddr;
 const HISTORY_RID: u64 = 2;
 /// An id that no client uses.
 pub(super) const NEVER_SENT: u64 = u64::MAX;
-const DEVICE: DeviceId = DeviceId(1);
+/// Of a server's frames, every body: what each client has to take.
+const BODY_BYTES_MAX: usize = 65_536;
+/// How far beyond its inbox a client claims to be when it claims too much.
+const AHEAD: u64 = 1_000;
 /// Steps without an answer before a client repeats, or asks whether it missed something.
 const PATIENCE: usize = 40;
 /// SENDs unanswered: what the specification allows before WELCOME, too.
@@ -24,6 +27,9 @@ const SENDS_OPEN: usize = 6;
 #[derive(Debug)]
 pub(super) struct Good {
     user: UserId,
+    device: DeviceId,
+    /// Some of its messages are as long as they may be, and it reads as much at a time.
+    large: bool,
     token: String,
     attempt: u32,
     epoch: Option<u64>,
@@ -48,13 +54,20 @@ struct Connection {
 }
 
 impl Good {
-    pub(super) fn new(user_: UserId, users: u64, chance: &mut Chance) -> Self {
+    pub(super) fn new(
+        (user_, device): (UserId, DeviceId),
+        users: u64,
+        large: bool,
+        chance: &mut Chance,
+    ) -> Self {
         let sends = 3 + chance.below(8) as u64;
         let to_send = (1..=sends)
             .map(|id| (id, user(1 + chance.next() % users)))
             .collect();
         Self {
             user: user_,
+            device,
+            large,
             token: token(user_),
             attempt: 0,
             epoch: None,
@@ -70,6 +83,10 @@ impl Good {
 
     pub(super) fn user(&self) -> UserId {
         self.user
+    }
+
+    pub(super) fn device(&self) -> DeviceId {
+        self.device
     }
 
     /// From now on it does not break off by itself.
@@ -117,12 +134,18 @@ impl Good {
 
     fn connect(&mut self, net: &Net, to: SocketAddr, chance: &mut Chance) {
         self.attempt += 1;
-        let from = SocketAddr::from(([127, 0, 0, 2], u16::try_from(self.user.value()).unwrap()));
+        let port = self.user.value() * 10 + self.device.0;
+        let from = SocketAddr::from(([127, 0, 0, 2], u16::try_from(port).unwrap()));
+        let ahead = if !self.calm && chance.below(20) == 0 {
+            AHEAD
+        } else {
+            0
+        };
         let mut out = PREFACE.to_vec();
         let resume = self.epoch.filter(|_| chance.in_ten(7)).map(|epoch| Resume {
             token: &[],
             epoch,
-            cursor: self.cursor,
+            cursor: self.cursor + ahead,
         });
         let hello = Frame::Hello(Hello {
             background: chance.in_ten(5),
@@ -130,7 +153,7 @@ impl Good {
             proto_min: 1,
             proto_max: 1,
             features: 0,
-            device: DEVICE,
+            device: self.device,
             attempt: self.attempt,
             auth_kind: Hello::AUTH_JWT,
             token: self.token.as_bytes(),
@@ -159,7 +182,7 @@ impl Good {
     }
 
     fn send(&mut self, id: u64, to: UserId) {
-        let payload = payload(self.user, to, id);
+        let payload = payload(self.user, to, id, self.large);
         self.say(&Frame::Send(Send {
             client_msg_id: id,
             conversation: Conversation::Direct(to),
@@ -249,7 +272,8 @@ impl Good {
             return true;
         }
         let connection = self.connection.as_mut().unwrap();
-        match connection.peer.read_at_most(1 + chance.below(2_000)) {
+        let most = if self.large { 100_000 } else { 2_000 };
+        match connection.peer.read_at_most(1 + chance.below(most)) {
             Ok(bytes) => connection.bytes.extend(bytes),
             Err(_) => return false,
         }
@@ -273,7 +297,7 @@ impl Good {
         let bytes = std::mem::take(&mut self.connection.as_mut().unwrap().bytes);
         let mut at = 0;
         while at < bytes.len() {
-            let decoded = decode(&bytes[at..], 1 << 18).expect("a server's bytes are good");
+            let decoded = decode(&bytes[at..], BODY_BYTES_MAX).expect("a server's bytes are good");
             let Decoded::Frame(frame, consumed) = decoded else {
                 break;
             };
@@ -288,12 +312,12 @@ impl Good {
         let connection = self.connection.as_mut().unwrap();
         match frame {
             Frame::Welcome(welcome) => {
-                assert!(!connection.welcomed && !welcome.reset);
+                assert!(!connection.welcomed);
                 connection.welcomed = true;
                 self.epoch = Some(welcome.epoch);
-                if welcome.resumed {
-                    connection.syncing = true;
-                } else {
+                // Resumed, it delivers by itself; reset, RESET follows.
+                connection.syncing = welcome.resumed || welcome.reset;
+                if !connection.syncing {
                     self.sync();
                 }
             }
@@ -317,6 +341,12 @@ impl Good {
                 if done.more {
                     self.sync();
                 }
+            }
+            Frame::Reset(reset) => {
+                connection.syncing = false;
+                self.epoch = Some(reset.epoch);
+                self.cursor = reset.head;
+                self.sync();
             }
             Frame::Error(error) => self.refused(error),
             Frame::HistoryPage(page) => {
@@ -367,7 +397,7 @@ impl Good {
                 self.sync();
             }
             (Scope::Request(HISTORY_RID), Class::Repeat) => {}
-            (Scope::Connection, Class::Reconnect | Class::Repeat) => {}
+            (Scope::Connection, Class::Reconnect | Class::Repeat | Class::Fresh) => {}
             _ => panic!("{:?} is refused: {error:?}", self.user),
         }
     }
@@ -377,7 +407,12 @@ fn payload_start(from: UserId, to: UserId) -> String {
     format!("{from} to {to}:")
 }
 
-fn payload(from: UserId, to: UserId, id: u64) -> String {
-    let long = usize::try_from(id * 97 % 400).unwrap();
+fn payload(from: UserId, to: UserId, id: u64, large: bool) -> String {
+    let most = if large && id.is_multiple_of(2) {
+        61_000
+    } else {
+        400
+    };
+    let long = usize::try_from(id * 7_919 % most).unwrap();
     format!("{} {id} {}", payload_start(from, to), "x".repeat(long))
 }
