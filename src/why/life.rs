@@ -171,16 +171,17 @@ impl Inbox<'_> {
     /// it. Where that does not lead to it, the whole inbox is read.
     fn cursor_of(&self, history: &HistoryRow, head: u64) -> Result<Option<u64>> {
         let (mut low, mut high) = (1, head);
-        while low <= high {
-            let middle = low + (high - low) / 2;
-            let Some(row) = self.at(middle)? else {
+        // Halving ends within this many steps; an inbox of damaged rows may not.
+        for _ in 0..=u64::BITS {
+            let middle = low + high.saturating_sub(low) / 2;
+            let Some(row) = self.at(middle)?.filter(|_| low <= high) else {
                 break;
             };
             if names(&row, history) {
                 return Ok(Some(middle));
             }
             if row.position < history.position {
-                low = middle + 1;
+                low = middle.saturating_add(1);
             } else {
                 high = middle - 1;
             }

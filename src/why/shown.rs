@@ -123,7 +123,7 @@ fn reaches(mark: u64, life: &Life) -> &'static str {
 }
 
 fn epoch(life: &Life, member: &Member) -> u64 {
-    life.epoch + u64::from(member.inbox_resets)
+    life.epoch.saturating_add(u64::from(member.inbox_resets))
 }
 
 /// Numbers of 64 bits are decimal text, as everywhere in our JSON.

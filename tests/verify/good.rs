@@ -37,7 +37,7 @@ pub(crate) fn make(data: &Path) {
     store.commit(&last.batch).unwrap();
 }
 
-fn at(ms: u64) -> Now {
+pub(crate) fn at(ms: u64) -> Now {
     Now {
         wall_ms: ms,
         steady_ms: ms,
@@ -73,7 +73,7 @@ fn turns() -> Vec<Vec<Entry>> {
     turns
 }
 
-fn send(from: u64, device: u64, to: u64, id: u64) -> Entry {
+pub(crate) fn send(from: u64, device: u64, to: u64, id: u64) -> Entry {
     let body = CommandBody::Send {
         from: Address {
             gateway: GatewayId(1),

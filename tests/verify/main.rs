@@ -8,6 +8,8 @@
 mod damage;
 mod document;
 mod good;
+mod hashes;
+mod large;
 mod pile;
 mod program;
 mod rules;

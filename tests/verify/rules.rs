@@ -97,3 +97,53 @@ fn every_code_has_its_damage() {
     let numbers: BTreeSet<&str> = all.iter().map(|code| code.number()).collect();
     assert_eq!(numbers.len(), all.len(), "a number is used twice");
 }
+
+/// Whatever row of what cannot be recomputed is gone, it is missed.
+#[test]
+fn each_lost_row_is_missed() {
+    for table in [
+        Table::History,
+        Table::Dedup,
+        Table::Inbox,
+        Table::Partitions,
+    ] {
+        for key in good().tables[&table].keys() {
+            let mut pile = good();
+            pile.table(table).remove(key);
+            assert!(
+                !pile.judged(Limits::default()).is_clean(),
+                "{table:?} {key:02x?}"
+            );
+        }
+    }
+}
+
+/// Whatever byte is wrong, in a key or in a value, the verdict is a report and not a panic; and where history, dedup or
+/// inbox rows changed what they name, it is not clean.
+#[test]
+fn each_wrong_byte_is_survived() {
+    let (mut flips, mut found) = (0, 0);
+    let good = good();
+    for (table, rows) in &good.tables {
+        for (key, value) in rows {
+            for at in 0..key.len() + value.len() {
+                let mut row = [key.as_slice(), value].concat();
+                row[at] ^= if at % 2 == 0 { 0x01 } else { 0xff };
+                let (new_key, new_value) = row.split_at(key.len());
+                let mut pile = good.clone();
+                pile.table(*table).remove(key);
+                pile.table(*table)
+                    .insert(new_key.to_vec(), new_value.to_vec());
+                let report = pile.judged(Limits::default());
+                flips += 1;
+                found += usize::from(!report.is_clean());
+                let named = at < key.len() && !matches!(table, Table::Marks | Table::Users);
+                assert!(
+                    !named || !report.is_clean(),
+                    "{table:?} {key:02x?} byte {at}"
+                );
+            }
+        }
+    }
+    assert!(found * 10 > flips * 8, "{found} of {flips} were found");
+}
