@@ -14,6 +14,8 @@ mod counts;
 mod outbox;
 mod pages;
 mod partial;
+pub mod planted;
+pub mod seat;
 mod session;
 mod shard;
 mod slab;
