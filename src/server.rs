@@ -41,7 +41,10 @@ impl Server {
         let store = Arc::new(FjallStore::open(&config.data, &config.store)?);
         let secret = Secret::open_or_create(&config.secret_path())?;
         let prepared = millpond_gateway::prepare(gateway_config(config, &secret)?)?;
-        let (address, budget) = (prepared.local_addr(), prepared.budget());
+        let address = prepared.local_addr();
+        let budget = prepared
+            .budget()
+            .with_queues(config.router_queue, config.link_queue);
         let seat = Seat {
             config,
             store: store.clone(),

@@ -6,6 +6,9 @@ use crate::Address;
 use millpond_wire::{Ack, Code, Mark};
 use std::sync::Arc;
 
+/// Bytes of records that may wait for one shard; a record counts once for each of its connections.
+pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 pub trait Link: Send + std::fmt::Debug {
     fn send(&mut self, downlink: Downlink);
 
@@ -36,4 +39,14 @@ pub enum DownlinkBody {
     Mark(Mark),
     /// End this connection with this code.
     Kick(Code),
+}
+
+impl DownlinkBody {
+    /// What it holds elsewhere in memory.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Deliver { record, .. } => record.len(),
+            Self::Ack(_) | Self::Refused { .. } | Self::Mark(_) | Self::Kick(_) => 0,
+        }
+    }
 }

@@ -10,6 +10,9 @@
 
 use crate::{Entry, Position, VirtualPartition};
 
+/// Bytes of payloads that may wait between one shard and its router.
+pub const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// The gateway's end: one per shard, never waits.
 pub trait Appender: Send + std::fmt::Debug {
     /// Queues one entry. `Full` gives it back: the client is told 2001 busy, and repeats.

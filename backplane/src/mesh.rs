@@ -3,6 +3,7 @@
 //! One producer, one consumer, no lock. The data goes through the queue; the doorbell says only "look". A receiver
 //! declares itself asleep, looks once more, and only then sleeps; a sender rings after it has pushed a batch.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -53,6 +54,67 @@ impl<T> Sender<T> {
     /// Whether the receiving end was dropped.
     pub fn is_closed(&self) -> bool {
         self.producer.is_abandoned()
+    }
+
+    /// Items that the receiver has not taken.
+    fn waiting(&self) -> usize {
+        self.capacity() - self.producer.slots()
+    }
+
+    fn capacity(&self) -> usize {
+        self.producer.buffer().capacity()
+    }
+}
+
+/// A sender whose queue is bounded in bytes too: what its items hold elsewhere in memory.
+#[derive(Debug)]
+pub struct WeighedSender<T> {
+    sender: Sender<T>,
+    /// Bytes of the items that had not been taken when it last looked, oldest first.
+    weights: VecDeque<usize>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl<T> WeighedSender<T> {
+    pub fn new(sender: Sender<T>, bytes_max: usize) -> Self {
+        Self {
+            sender,
+            weights: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// Gives the item back when the queue is full, its bytes are, or the receiver is gone.
+    pub fn push(&mut self, item: T, bytes: usize) -> Result<(), T> {
+        if self.bytes + bytes > self.bytes_max || self.weights.len() >= self.sender.capacity() {
+            self.settle();
+        }
+        if self.bytes + bytes > self.bytes_max {
+            return Err(item);
+        }
+        self.sender.push(item)?;
+        self.weights.push_back(bytes);
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// As [`Sender::flush`].
+    pub fn flush(&mut self) {
+        self.sender.flush();
+    }
+
+    /// As [`Sender::is_closed`].
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Forgets what the receiver has taken since.
+    fn settle(&mut self) {
+        let waiting = self.sender.waiting();
+        let taken = self.weights.len().saturating_sub(waiting);
+        self.bytes -= self.weights.drain(..taken).sum::<usize>();
     }
 }
 

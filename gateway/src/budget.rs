@@ -6,8 +6,9 @@ use crate::pages::{Ask, HEADS_WAITING_MAX, Reply};
 use crate::shard::{EXTRAS_BYTES, SPARES_BYTES_MAX};
 use crate::slab::ENTRY_BYTES;
 use crate::wheel::WHEEL_BYTES;
-use millpond_backplane::link::Downlink;
+use millpond_backplane::link::{self, Downlink};
 use millpond_backplane::routes::Route;
+use millpond_backplane::{Entry, log};
 use millpond_ring::Setup;
 use millpond_wire::{ECHO_BYTES_MAX, HEAD_BYTES_MAX};
 use std::fmt;
@@ -32,6 +33,16 @@ impl Budget {
             parts: parts(limits, setup, usize::from(config.shards)),
             open_files,
         }
+    }
+
+    /// And the queues between a shard and its router, of so many entries each way.
+    #[must_use]
+    pub fn with_queues(mut self, entries_max: usize, hints_max: usize) -> Self {
+        let entries = entries_max * size_of::<Entry>() + log::QUEUE_BYTES_MAX;
+        let hints = hints_max * size_of::<Downlink>() + link::QUEUE_BYTES_MAX;
+        self.parts.push(("queue to the router", entries));
+        self.parts.push(("queue from the router", hints));
+        self
     }
 
     pub fn shard_bytes(&self) -> usize {
@@ -74,7 +85,7 @@ fn parts(limits: &Limits, setup: &Setup, shards: usize) -> Vec<(&'static str, us
         ("pages on their way", pages),
         (
             "hints of one turn",
-            limits.downlinks_per_turn * size_of::<Downlink>(),
+            limits.downlinks_per_turn * size_of::<Downlink>() + link::QUEUE_BYTES_MAX,
         ),
         ("counts", size_of::<Board>()),
     ]
@@ -122,6 +133,19 @@ impl fmt::Display for Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_queues_to_and_from_the_router_count() {
+        let budget = Budget {
+            shards: 2,
+            connections_max: 1,
+            parts: Vec::new(),
+            open_files: None,
+        };
+        let bytes = budget.with_queues(4_096, 16_384).shard_bytes();
+        let least = log::QUEUE_BYTES_MAX + link::QUEUE_BYTES_MAX;
+        assert!((least..2 * least).contains(&bytes), "{bytes}");
+    }
 
     #[test]
     fn sizes_read_well() {

@@ -1,22 +1,23 @@
 //! The link inside one process, over the mesh; and one that only remembers.
 
-use crate::link::{Downlink, DownlinkBody, Link};
-use crate::mesh::Sender;
+use crate::link::{Downlink, DownlinkBody, Link, QUEUE_BYTES_MAX};
+use crate::mesh::{Sender, WeighedSender};
 use crate::metrics::{Counter, Sample, SampleKind, Source};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One bounded queue to each shard. A hint that finds no room, or names no shard, is dropped and counted.
 #[derive(Debug)]
 pub struct MeshLink {
-    shards: Vec<Sender<Downlink>>,
+    shards: Vec<WeighedSender<Downlink>>,
     drops: Arc<LinkDrops>,
 }
 
 impl MeshLink {
     /// `shards[n]` leads to shard n.
     pub fn new(shards: Vec<Sender<Downlink>>) -> Self {
+        let weighed = |shard| WeighedSender::new(shard, QUEUE_BYTES_MAX);
         Self {
-            shards,
+            shards: shards.into_iter().map(weighed).collect(),
             drops: Arc::default(),
         }
     }
@@ -31,7 +32,10 @@ impl Link for MeshLink {
     fn send(&mut self, downlink: Downlink) {
         let shard = usize::from(downlink.to.handle.shard);
         let dropped = match self.shards.get_mut(shard) {
-            Some(shard) => shard.push(downlink).err(),
+            Some(shard) => {
+                let bytes = downlink.body.bytes();
+                shard.push(downlink, bytes).err()
+            }
             None => Some(downlink),
         };
         if let Some(downlink) = dropped {
@@ -40,7 +44,7 @@ impl Link for MeshLink {
     }
 
     fn flush(&mut self) {
-        self.shards.iter_mut().for_each(Sender::flush);
+        self.shards.iter_mut().for_each(WeighedSender::flush);
     }
 }
 

@@ -80,3 +80,23 @@ fn a_full_queue_gives_the_item_back_and_rings_once_for_all() {
     drop(sender);
     assert!(receiver.is_closed());
 }
+
+#[test]
+fn a_weighed_queue_is_full_by_bytes_or_by_items_and_taking_makes_room() {
+    let (sender, mut receiver) = channel(4, Arc::<ThreadBell>::default());
+    let mut sender = WeighedSender::new(sender, 100);
+    sender.push('a', 60).unwrap();
+    assert_eq!(sender.push('b', 41), Err('b'), "too many bytes");
+    sender.push('c', 40).unwrap();
+    sender.push('d', 0).unwrap();
+    assert_eq!(receiver.pop(), Some('a'));
+    assert_eq!(sender.push('e', 61), Err('e'), "40 still wait");
+    sender.push('f', 60).unwrap();
+    sender.push('g', 0).unwrap();
+    assert_eq!(sender.push('h', 0), Err('h'), "too many items");
+    assert_eq!((sender.bytes, sender.weights.len()), (100, 4));
+    let taken: String = std::iter::from_fn(|| receiver.pop()).collect();
+    assert_eq!(taken, "cdfg");
+    sender.push('i', 100).unwrap();
+    assert_eq!(sender.weights.len(), 1, "what was taken is forgotten");
+}

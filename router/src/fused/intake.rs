@@ -1,17 +1,19 @@
 //! The queues from the shards to the writer: one per shard, bounded, never waiting.
 
-use millpond_backplane::log::{Appender, Full};
-use millpond_backplane::mesh::{Receiver, Sender, ThreadBell, channel};
+use millpond_backplane::log::{Appender, Full, QUEUE_BYTES_MAX};
+use millpond_backplane::mesh::{Receiver, ThreadBell, WeighedSender, channel};
 use millpond_backplane::{CommandBody, Entry};
 use std::sync::Arc;
 
-/// One appender per shard, and the end that [`super::Fused::start`] takes. Each queue holds `capacity` records.
+/// One appender per shard, and the end that [`super::Fused::start`] takes. Each queue holds `capacity` records,
+/// and [`QUEUE_BYTES_MAX`] of payloads.
 pub fn intake(shards: usize, capacity: usize) -> (Vec<Box<dyn Appender>>, Intake) {
     let bell = Arc::new(ThreadBell::default());
     let mut appenders: Vec<Box<dyn Appender>> = Vec::with_capacity(shards);
     let mut queues = Vec::with_capacity(shards);
     for _ in 0..shards {
         let (sender, receiver) = channel(capacity, bell.clone());
+        let sender = WeighedSender::new(sender, QUEUE_BYTES_MAX);
         appenders.push(Box::new(ShardAppender { sender }));
         queues.push(receiver);
     }
@@ -34,7 +36,7 @@ pub struct Intake {
 
 #[derive(Debug)]
 struct ShardAppender {
-    sender: Sender<Entry>,
+    sender: WeighedSender<Entry>,
 }
 
 impl Appender for ShardAppender {
@@ -42,7 +44,8 @@ impl Appender for ShardAppender {
         if self.sender.is_closed() {
             return Err(Full(entry));
         }
-        self.sender.push(entry).map_err(Full)
+        let bytes = payload_bytes(&entry);
+        self.sender.push(entry, bytes).map_err(Full)
     }
 
     fn flush(&mut self) {
@@ -111,5 +114,49 @@ fn payload_bytes(entry: &Entry) -> usize {
             CommandBody::Delivered { .. } | CommandBody::Read { .. } => 0,
         },
         Entry::Inbox(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_backplane::{Address, Command, ConversationKey, GatewayId, Handle};
+    use millpond_wire::{DeviceId, Kind, PAYLOAD_BYTES_MAX, UserId};
+
+    fn largest() -> Entry {
+        let user = UserId::new(1).unwrap();
+        let from = Address {
+            gateway: GatewayId(1),
+            gateway_epoch: 1,
+            handle: Handle {
+                shard: 0,
+                slot: 0,
+                generation: 0,
+            },
+            user,
+            device: DeviceId(1),
+        };
+        Entry::Command(Command {
+            conversation: ConversationKey::Direct(user, user),
+            body: CommandBody::Send {
+                from,
+                client_msg_id: 1,
+                after: None,
+                kind: Kind::TEXT,
+                payload: vec![0; PAYLOAD_BYTES_MAX].into(),
+            },
+        })
+    }
+
+    #[test]
+    fn a_queue_is_full_by_bytes_too_and_what_is_taken_makes_room() {
+        let (mut appenders, mut intake) = intake(1, 4_096);
+        let most = QUEUE_BYTES_MAX / PAYLOAD_BYTES_MAX;
+        let taken = (0..4_096).filter(|_| appenders[0].append(largest()).is_ok());
+        assert_eq!(taken.count(), most);
+        let mut entries = Vec::new();
+        intake.take(&mut entries, 3, usize::MAX);
+        let again = (0..10).filter(|_| appenders[0].append(largest()).is_ok());
+        assert_eq!(again.count(), 3);
     }
 }
