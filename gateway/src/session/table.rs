@@ -471,7 +471,7 @@ fn led_to(frames: &[Frame<'_>]) -> Vec<String> {
 fn a_flood_of_pings_asks_once_and_a_receipt_counts_so_many_marks() {
     let ping = Frame::Ping(Ping { cursor: Some(HEAD) });
     assert_eq!(led_to(&vec![ping; 1_000]), ["ask head"]);
-    let mark = things().mark[0].clone();
+    let mark = things().mark[0];
     let marks = vec![mark; 500];
     let receipt = Frame::Receipt(Receipt {
         marks: List::of(&marks),

@@ -163,7 +163,7 @@ fn deliveries_buy_an_unfinished_frame_no_time() {
         let _announce = Announce(seed);
         let mut world = World::new(seed);
         world.driver.parts().0.set_faults(Faults::NONE);
-        let mut peer = world.welcomed(bad::hello_and_a_message());
+        let mut peer = world.welcomed(&bad::hello_and_a_message());
         let to = *world.mill.seen().first().expect("it has sent something");
         let mut unfinished = vec![0x10, 0xff, 0x3f];
         let mut written = 0;
@@ -381,7 +381,7 @@ impl World {
     }
 
     /// A connection that has said these bytes, and got something back.
-    fn welcomed(&mut self, bytes: Vec<u8>) -> Peer {
+    fn welcomed(&mut self, bytes: &[u8]) -> Peer {
         let mut peer = self.connect();
         let (mut written, mut turns) = (0, 0);
         while written < bytes.len() || self.mill.seen().is_empty() {
