@@ -1,0 +1,354 @@
+//! Quiet, and what must be true after it: everything acknowledged is at every device within a heartbeat, histories are
+//! whole, marks are where clients put them.
+
+use crate::device::{Around, key};
+use crate::fault::{Fault, Faults};
+use crate::notes::Finding;
+use crate::world::{Outcome, World};
+use millpond_backplane::row::UserRow;
+use millpond_backplane::store::{Answer, Read, Store};
+use millpond_checker as checker;
+use millpond_client::{Conversation, From, Phase};
+use millpond_wire::UserId;
+use std::collections::BTreeMap;
+
+/// A heartbeat of an active client and its slack, and the answer to it.
+const HEARTBEAT_US: u64 = 40_000_000;
+/// The same in the background.
+const IDLE_HEARTBEAT_US: u64 = 330_000_000;
+/// Where nothing loses hints, a device that is connected has everything after this.
+const PROMPT_US: u64 = 4_000_000;
+/// By when everybody is back and has everything.
+const REST_US: u64 = 900_000_000;
+/// Turns of a gateway for what stands in front of it.
+const TURNS: usize = 6;
+
+impl World {
+    /// No more accidents, except that hints may be dropped: everything has to come to its end.
+    pub(crate) fn come_to_rest(&mut self) {
+        self.drop_probers();
+        let drops = self.plan.faults.has(Fault::DropHint);
+        self.faults = Faults::default();
+        if drops {
+            self.faults = self.faults.with(Fault::DropHint);
+        }
+        self.server.mend(&mut self.chance, &mut self.notes);
+        self.server
+            .start(self.faults, &mut self.chance, &mut self.notes);
+        self.notes
+            .tell(|| ("world".to_owned(), "comes to rest".to_owned()));
+        let began_us = self.notes.now_us;
+        if !self.wait(began_us, |world| world.has_everything()) {
+            return;
+        }
+        self.read_all();
+        let began_us = self.notes.now_us;
+        if !self.wait(began_us, |world| {
+            world.has_everything() && world.marks_wrong().is_none()
+        }) {
+            return;
+        }
+        self.faults = Faults::default();
+        self.read_histories();
+        self.server.stir_and_bury(&mut self.chance);
+        for what in self.server.store.take_wrong() {
+            self.notes.find("RowWentBack", what);
+        }
+        if let Some(what) = self.marks_wrong() {
+            self.notes.find("MarksWrong", what);
+        }
+        self.server.drain_seen(&mut self.notes);
+    }
+
+    /// Goes on until `done`, or finds what is missing.
+    fn wait(&mut self, began_us: u64, done: impl Fn(&Self) -> bool) -> bool {
+        let prompt = self.plan.faults.keep_hints();
+        let mut fed_us: BTreeMap<u64, u64> = BTreeMap::new();
+        loop {
+            let idle = self.turn_all();
+            if idle && done(self) {
+                return true;
+            }
+            if let Some(what) = self.late(began_us, prompt, &mut fed_us) {
+                self.notes.find("Late", what);
+                return false;
+            }
+            if self.notes.now_us > began_us + REST_US {
+                let what = self.unrest();
+                self.notes.find("Stuck", what);
+                return false;
+            }
+            self.pass_time();
+        }
+    }
+
+    /// Everything that can happen now; true when the routers have nothing left.
+    fn turn_all(&mut self) -> bool {
+        let mut around = Around {
+            notes: &mut self.notes,
+            gates: &mut self.server.gates,
+            chance: &mut self.chance,
+            faults: self.faults,
+        };
+        for device in &mut self.devices {
+            device.start(&mut around);
+            device.pump(&mut around);
+        }
+        for _ in 0..TURNS {
+            for gate in &mut self.server.gates {
+                gate.turn(self.notes.now_us);
+                gate.read_pages();
+            }
+        }
+        let idle = self
+            .server
+            .settle(self.faults, &mut self.chance, &mut self.notes);
+        for gate in &mut self.server.gates {
+            gate.turn(self.notes.now_us);
+        }
+        idle
+    }
+
+    /// To the next thing that is due, at most half a second: the shards have timers too.
+    fn pass_time(&mut self) {
+        let now_us = self.notes.now_us;
+        let dues = self.devices.iter_mut().filter_map(|it| it.deadline_us());
+        let next = dues.chain(self.server.next_hint_us()).min();
+        let calm = self.devices.iter().all(|it| it.phase() == Phase::Live);
+        let most = if calm { 500_000 } else { 100_000 };
+        let step = next.map_or(most, |due| due.saturating_sub(now_us).clamp(1_000, most));
+        self.notes.now_us += step;
+        self.server.tick(self.notes.now_us);
+    }
+
+    /// A device that has been connected for long enough and is still behind.
+    fn late(&self, began_us: u64, prompt: bool, fed_us: &mut BTreeMap<u64, u64>) -> Option<String> {
+        let now_us = self.notes.now_us;
+        for device in self.devices.iter().filter(|it| !it.retired) {
+            let (Some(live_us), Some(head)) = (device.live_since_us, self.head(device.user)) else {
+                continue;
+            };
+            if device
+                .last()
+                .is_some_and(|(_, cursor)| cursor >= head.cursor)
+                || head.cursor == 0
+            {
+                fed_us.insert(device.name, now_us);
+                continue;
+            }
+            let since = live_us.max(began_us);
+            let since = since.max(fed_us.get(&device.name).copied().unwrap_or(0));
+            let bound = if prompt {
+                PROMPT_US
+            } else {
+                IDLE_HEARTBEAT_US.max(HEARTBEAT_US)
+            };
+            if now_us > since + bound {
+                let at = device.last();
+                return Some(format!(
+                    "user {} device {} is connected and stands at {at:?}, its inbox at {}",
+                    device.user, device.name, head.cursor
+                ));
+            }
+        }
+        None
+    }
+
+    fn unrest(&self) -> String {
+        let mut parts = Vec::new();
+        for device in self.devices.iter().filter(|it| !it.retired) {
+            parts.push(format!(
+                "user {} device {}: {:?}, {} unanswered, shown {:?}, saved {:?}",
+                device.user,
+                device.name,
+                device.phase(),
+                device.unanswered(),
+                device.last(),
+                device.position(),
+            ));
+        }
+        if let Some(what) = self.marks_wrong() {
+            parts.push(what);
+        }
+        parts.push(format!("zombies {}", self.server.zombies()));
+        parts.join("; ")
+    }
+
+    fn has_everything(&self) -> bool {
+        let mut devices = self.devices.iter().filter(|device| !device.retired);
+        devices.all(|device| {
+            let head = self.head(device.user);
+            let there = head.is_none_or(|head| {
+                let shown = device.last().map_or(0, |(_, cursor)| cursor);
+                let saved = device.position().map_or(0, |position| position.cursor);
+                shown.max(saved) >= head.cursor
+            });
+            device.is_settled() && there
+        })
+    }
+
+    fn head(&self, user: u64) -> Option<Head> {
+        let user = UserId::new(user)?;
+        let reads = [Read::InboxHead(user), Read::User(user)];
+        let mut answers = self.server.store.read(&reads).ok()?.into_iter();
+        let (Some(Answer::Inbox(rows)), Some(Answer::User(row))) = (answers.next(), answers.next())
+        else {
+            return None;
+        };
+        let _: Option<UserRow> = row;
+        let cursor = rows.first().map_or(0, |(cursor, _)| *cursor);
+        Some(Head { cursor })
+    }
+
+    /// Everybody reads everything.
+    fn read_all(&mut self) {
+        let now_us = self.notes.now_us;
+        let conversations = self.conversations();
+        for device in self.devices.iter_mut().filter(|device| !device.retired) {
+            for (conversation, head) in &conversations {
+                if let Some(named) = seen_by(device.user, *conversation) {
+                    device.mark_read(named, *head, now_us);
+                }
+            }
+        }
+    }
+
+    /// Conversations with messages, and their heads.
+    fn conversations(&self) -> Vec<(checker::Conversation, u64)> {
+        let users = 1..=self.plan.users;
+        let pairs = users.flat_map(|low| (low..=self.plan.users).map(move |high| (low, high)));
+        let named = pairs.map(|(low, high)| checker::Conversation::direct(low, high));
+        named
+            .filter_map(|conversation| {
+                let head = self.conversation_head(conversation);
+                (head > 0).then_some((conversation, head))
+            })
+            .collect()
+    }
+
+    fn conversation_head(&self, conversation: checker::Conversation) -> u64 {
+        let key = key(conversation).expect("a direct one");
+        match self.server.store.read(&[Read::HistoryHead(key)]).as_deref() {
+            Ok([Answer::History(rows)]) => rows.first().map_or(0, |row| row.message.seq),
+            _ => 0,
+        }
+    }
+
+    /// Whoever has everything and has read everything is marked so.
+    fn marks_wrong(&self) -> Option<String> {
+        for (conversation, head) in self.conversations() {
+            let row = self.server.store.marks(key(conversation)?);
+            let members = row.map(|row| row.members).unwrap_or_default();
+            let alone = members.len() == 1;
+            let right = |marks: &millpond_backplane::row::MemberMarks| {
+                !self.has_device(marks.user.value())
+                    || marks.read == head && (alone || marks.delivered == head)
+            };
+            if members.is_empty() || !members.iter().all(right) {
+                return Some(format!(
+                    "{conversation}, head {head}, is marked {members:?}"
+                ));
+            }
+        }
+        None
+    }
+
+    fn has_device(&self, user: u64) -> bool {
+        self.devices.iter().any(|it| it.user == user && !it.retired)
+    }
+
+    /// One device of each user reads all history, page by page.
+    fn read_histories(&mut self) {
+        for (conversation, head) in self.conversations() {
+            for place in 0..self.devices.len() {
+                let user = self.devices[place].user;
+                let first = self
+                    .devices
+                    .iter()
+                    .position(|it| it.user == user && !it.retired);
+                let named = seen_by(user, conversation);
+                if let (Some(named), true) = (named, first == Some(place)) {
+                    self.read_history(place, named, head);
+                }
+            }
+            self.notes.note(checker::Operation::Head {
+                conversation,
+                seq: head,
+                at: self.notes.now_us,
+            });
+        }
+    }
+
+    fn read_history(&mut self, place: usize, conversation: Conversation, head: u64) {
+        let mut after = 0;
+        let mut tries = 0;
+        self.devices[place].pages.clear();
+        while after < head && tries < 200 {
+            tries += 1;
+            let from = From::After(after);
+            self.devices[place].ask_history(conversation, from, self.notes.now_us);
+            for _ in 0..50 {
+                self.turn_all();
+                if !self.devices[place].pages.is_empty() {
+                    break;
+                }
+                self.pass_time();
+            }
+            while let Some(page) = self.devices[place].pages.pop_front() {
+                if let (true, Some((seqs, _))) = (page.conversation == conversation, page.found) {
+                    after = seqs.into_iter().fold(after, u64::max);
+                }
+            }
+        }
+        if after < head {
+            let what = format!("history of {conversation:?} ends at {after}, its head is {head}");
+            self.notes.find("HistoryShort", what);
+        }
+    }
+
+    /// The checker's word and our own.
+    pub(crate) fn judge(mut self) -> Outcome {
+        let at = self.notes.now_us;
+        let whole = self.notes.findings.is_empty();
+        for device in self.devices.iter().filter(|it| !it.retired && whole) {
+            self.notes.checker.note(checker::Operation::CaughtUp {
+                user: device.user,
+                device: device.name,
+                at,
+            });
+        }
+        let report = self.notes.checker.finish();
+        let mut findings = self.notes.findings;
+        findings.extend(report.violations.into_iter().map(|violation| Finding {
+            rule: format!("{:?}", violation.rule),
+            what: violation.what,
+            steps: violation.timeline,
+        }));
+        let mut tally = self.notes.tally;
+        tally.runs = 1;
+        tally.virtual_us = at;
+        Outcome {
+            tally,
+            findings,
+            timeline: self.notes.timeline.unwrap_or_default(),
+            seen: self.notes.seen.unwrap_or_default(),
+        }
+    }
+}
+
+struct Head {
+    cursor: u64,
+}
+
+/// What `user`, if a member, calls this conversation.
+fn seen_by(user: u64, conversation: checker::Conversation) -> Option<Conversation> {
+    let checker::Conversation::Direct(low, high) = conversation else {
+        return None;
+    };
+    let peer = match user {
+        _ if user == low => high,
+        _ if user == high => low,
+        _ => return None,
+    };
+    UserId::new(peer).map(Conversation::Direct)
+}

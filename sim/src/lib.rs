@@ -1,0 +1,28 @@
+//! The whole of it in one thread, under virtual time and one seed: real gateway shards over the ring's double, the real
+//! routers of both drivers, stores, logs and routes in memory with their faults, real SDK cores, bytes on the wire. It
+//! tries to break the promise that nothing acknowledged is ever lost, and has the checker judge.
+//!
+//! It must never sleep, open a socket or read a clock. Called by its program and its tests.
+#![forbid(unsafe_code)]
+
+mod audit;
+mod chance;
+mod cluster;
+mod device;
+mod embedded;
+mod fault;
+mod frames;
+mod gate;
+mod notes;
+mod operation;
+mod plan;
+mod prober;
+mod server;
+mod shelf;
+mod world;
+
+pub use fault::{Fault, Faults};
+pub use notes::{Finding, Line, Tally};
+pub use operation::{Operation, Operations, RECORDS, by_command, by_frame, by_inbox};
+pub use plan::{Bug, Driver, Plan};
+pub use world::{Outcome, Watch, run};
