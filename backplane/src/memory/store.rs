@@ -118,6 +118,11 @@ impl MemoryStore {
         self.lock().failed = false;
     }
 
+    /// From now on an older write wins over a newer one: a bug for simulations to find.
+    pub fn forget_positions(&self) {
+        self.lock().rows.careless = true;
+    }
+
     /// Commits that succeeded.
     pub fn commits(&self) -> u64 {
         self.lock().commits

@@ -18,6 +18,8 @@ pub(super) struct Rows {
     inbox: BTreeMap<(UserId, u64), InboxRow>,
     users: BTreeMap<UserId, UserRow>,
     partitions: BTreeMap<(Stage, VirtualPartition), PartitionRow>,
+    /// The last write wins, whatever its position: a bug for tests to find.
+    pub(super) careless: bool,
 }
 
 impl Rows {
@@ -26,25 +28,34 @@ impl Rows {
     }
 
     fn write(&mut self, write: &Write) {
+        let careless = self.careless;
         match write {
             Write::Message { row, hash } => self.write_message(row, *hash),
             Write::Marks { conversation, row } => {
-                newer(&mut self.marks, *conversation, row, |row| row.position);
+                newer(careless, &mut self.marks, *conversation, row, |row| {
+                    row.position
+                });
             }
             Write::Inbox { user, cursor, row } => {
-                newer(&mut self.inbox, (*user, *cursor), row, |row| row.position);
+                newer(careless, &mut self.inbox, (*user, *cursor), row, |row| {
+                    row.position
+                });
             }
             Write::User { user, row } => {
-                newer(&mut self.users, *user, row, |row| row.position);
+                newer(careless, &mut self.users, *user, row, |row| row.position);
             }
             Write::Partition {
                 stage,
                 partition,
                 row,
             } => {
-                newer(&mut self.partitions, (*stage, *partition), row, |row| {
-                    row.consumed
-                });
+                newer(
+                    careless,
+                    &mut self.partitions,
+                    (*stage, *partition),
+                    row,
+                    |row| row.consumed,
+                );
             }
         }
     }
@@ -52,9 +63,13 @@ impl Rows {
     fn write_message(&mut self, row: &HistoryRow, hash: u32) {
         let message = &row.message;
         let key = (message.conversation, message.seq);
-        let kept = newer(&mut self.history, key, &(row.clone(), hash), |(row, _)| {
-            row.position
-        });
+        let kept = newer(
+            self.careless,
+            &mut self.history,
+            key,
+            &(row.clone(), hash),
+            |(row, _)| row.position,
+        );
         if kept {
             let (key, row) = dedup_of(row, hash);
             self.dedup.insert(key, row);
@@ -180,6 +195,7 @@ impl Rows {
 
 /// Puts the row, unless a newer one is there. Of equal positions the later write wins. Says whether it was put.
 fn newer<K: Ord, R: Clone>(
+    careless: bool,
     rows: &mut BTreeMap<K, R>,
     key: K,
     row: &R,
@@ -190,7 +206,7 @@ fn newer<K: Ord, R: Clone>(
             entry.insert(row.clone());
             true
         }
-        Entry::Occupied(entry) if position(entry.get()) > position(row) => false,
+        Entry::Occupied(entry) if !careless && position(entry.get()) > position(row) => false,
         Entry::Occupied(mut entry) => {
             entry.insert(row.clone());
             true
