@@ -16,6 +16,18 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("client", &["wire"]),
     ("checker", &[]),
     ("bench", &["wire", "ring", "client", "checker", "tuning"]),
+    (
+        "sim",
+        &[
+            "wire",
+            "ring",
+            "backplane",
+            "gateway",
+            "router",
+            "client",
+            "checker",
+        ],
+    ),
 ];
 
 /// In tests, benchmarks and examples: a real store below the router, say. Never across the wall of gateway and router.
