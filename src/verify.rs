@@ -3,7 +3,7 @@
 //! The rules are the backplane's (`audit`); here is only how a person or a script hears of them. `docs/verify.md` lists
 //! the codes. Exit codes: 0 clean, 1 findings, 2 nothing was judged.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use millpond_backplane::audit::{Code, Found, Limits, Report, Table, audit};
 use millpond_embedded::{OfflineRows, OpenError, Options};
 use millpond_router::digest::digest;
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         to_text(&report)
     };
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).context("standard output")?;
+    out.write_all(text.as_bytes()).map_err(untold)?;
     if report.is_clean() {
         Ok(())
     } else {
@@ -68,6 +68,11 @@ pub(crate) fn open(data: &Path) -> Result<OfflineRows> {
 
 pub(crate) fn unread(why: impl std::fmt::Display) -> anyhow::Error {
     Unread(why.to_string()).into()
+}
+
+/// What could not be said is no verdict: a script must not take it for one.
+pub(crate) fn untold(error: std::io::Error) -> anyhow::Error {
+    unread(format!("standard output: {error}"))
 }
 
 /// A line on standard error every second, for stores that take long.

@@ -7,8 +7,8 @@ mod life;
 mod named;
 mod shown;
 
-use crate::verify::open;
-use anyhow::{Context as _, Result};
+use crate::verify::{open, untold};
+use anyhow::Result;
 use life::find;
 use millpond_wire::UserId;
 use named::Named;
@@ -50,6 +50,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         (Err(_), false) => String::new(),
     };
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).context("standard output")?;
+    out.write_all(text.as_bytes()).map_err(untold)?;
     answer.map(|_| ()).map_err(anyhow::Error::new)
 }
