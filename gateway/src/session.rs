@@ -2,6 +2,8 @@
 //! no random source, no allocation while idle. Bytes become frames before they come here (the shard's stream), and
 //! actions become bytes, entries and questions behind it (the shard). Called only by the shard.
 
+#[cfg(test)]
+mod bounds;
 mod feed;
 mod frames;
 mod opening;

@@ -17,9 +17,9 @@ use std::fmt::Write as _;
 
 const NOW_S: u64 = 1_800_000_000;
 const TICK: u32 = 100;
-const HEAD: u64 = 10;
+pub(super) const HEAD: u64 = 10;
 
-fn around<'a>(limits: &'a Limits, keys: &'a Keys) -> Around<'a> {
+pub(super) fn around<'a>(limits: &'a Limits, keys: &'a Keys) -> Around<'a> {
     Around {
         limits,
         keys,
@@ -38,11 +38,11 @@ fn around<'a>(limits: &'a Limits, keys: &'a Keys) -> Around<'a> {
 }
 
 /// All that a step led to, in words.
-fn step(session: &mut Session, event: Event<'_>) -> Vec<String> {
+pub(super) fn step(session: &mut Session, event: Event<'_>) -> Vec<String> {
     step_with(1 << 20, session, event)
 }
 
-fn step_with(room_bytes: usize, session: &mut Session, event: Event<'_>) -> Vec<String> {
+pub(super) fn step_with(room_bytes: usize, session: &mut Session, event: Event<'_>) -> Vec<String> {
     let (limits, keys) = (Limits::default(), keys());
     let around = Around {
         room_bytes,
@@ -112,7 +112,7 @@ fn ask_word(ask: &Ask) -> String {
     }
 }
 
-fn state_word(session: &Session) -> String {
+pub(super) fn state_word(session: &Session) -> String {
     match session {
         Session::Door { .. } => "Door".to_owned(),
         Session::Greeting { .. } => "Greeting".to_owned(),
@@ -129,7 +129,7 @@ fn state_word(session: &Session) -> String {
     }
 }
 
-fn live(feed: Feed) -> Live {
+pub(super) fn live(feed: Feed) -> Live {
     Live {
         user: user(1),
         device: DeviceId(5),
@@ -188,7 +188,7 @@ fn states() -> Vec<(&'static str, Session)> {
 }
 
 /// Everything an event borrows.
-struct Things {
+pub(super) struct Things {
     token: String,
     expired: String,
     records: Vec<SharedRecord>,
@@ -204,11 +204,11 @@ struct Things {
     ahead: Opened,
     older: Opened,
     ack: [Ack; 1],
-    mark: [Mark; 1],
+    pub(super) mark: [Mark; 1],
     too_large: Vec<u8>,
 }
 
-fn things() -> Things {
+pub(super) fn things() -> Things {
     let page = |stamp, end, found| Page {
         stamp,
         rid: Some(8),
@@ -302,7 +302,7 @@ fn send(conversation: Conversation, payload: &[u8]) -> Frame<'_> {
     })
 }
 
-fn sync(rid: u64, cursor: u64) -> Frame<'static> {
+pub(super) fn sync(rid: u64, cursor: u64) -> Frame<'static> {
     Frame::Sync(Sync {
         rid,
         epoch: 1,
@@ -311,7 +311,7 @@ fn sync(rid: u64, cursor: u64) -> Frame<'static> {
     })
 }
 
-fn history(rid: u64) -> Frame<'static> {
+pub(super) fn history(rid: u64) -> Frame<'static> {
     Frame::History(History {
         rid,
         conversation: Conversation::Direct(user(2)),
@@ -453,88 +453,6 @@ fn state_by_event() {
         }
     }
     insta::assert_snapshot!(table);
-}
-
-/// The entries and questions that these frames lead to.
-fn led_to(frames: &[Frame<'_>]) -> Vec<String> {
-    let mut session = Session::Open(live(Feed::LIVE));
-    let steps = frames
-        .iter()
-        .map(|frame| step(&mut session, Event::Frame(frame.clone())));
-    let done: Vec<_> = steps.flatten().collect();
-    done.into_iter()
-        .filter(|word| word.starts_with("append") || word.starts_with("ask"))
-        .collect()
-}
-
-#[test]
-fn a_flood_of_pings_asks_once_and_a_receipt_counts_so_many_marks() {
-    let ping = Frame::Ping(Ping { cursor: Some(HEAD) });
-    assert_eq!(led_to(&vec![ping; 1_000]), ["ask head"]);
-    let mark = things().mark[0];
-    let marks = vec![mark; 500];
-    let receipt = Frame::Receipt(Receipt {
-        marks: List::of(&marks),
-    });
-    assert_eq!(led_to(&[receipt]), vec!["append read"; 32]);
-}
-
-#[test]
-fn without_room_no_page_is_asked_and_nothing_else_changes() {
-    for (frame, scope) in [(sync(8, 2), 8), (history(9), 9)] {
-        let mut session = Session::Open(live(Feed::LIVE));
-        let was = state_word(&session);
-        let actions = step_with(0, &mut session, Event::Frame(frame));
-        assert_eq!(actions, [format!("ERROR 2001 Request({scope})")]);
-        assert_eq!(state_word(&session), was);
-    }
-}
-
-/// What goes out when these hints come to a client with that much room, and the session behind it.
-fn hinted(room_bytes: usize, sizes: &[usize]) -> (Vec<usize>, Live) {
-    let (limits, keys) = (Limits::default(), keys());
-    let around = Around {
-        room_bytes,
-        ..around(&limits, &keys)
-    };
-    let mut session = Session::Open(Live {
-        unacked: 0,
-        window: 100,
-        ..live(Feed::LIVE)
-    });
-    let records: Vec<SharedRecord> = sizes.iter().map(|bytes| vec![1; *bytes].into()).collect();
-    let hints = Event::Hints {
-        first: HEAD + 1,
-        records: &records,
-    };
-    let mut frames = Vec::new();
-    session.step(hints, &around, &mut |action| {
-        if let Action::Deliver { records, .. } = action {
-            frames.push(records.iter().map(|record| record.len()).sum());
-        }
-    });
-    let Session::Open(live) = session else {
-        panic!("it goes on")
-    };
-    (frames, live)
-}
-
-#[test]
-fn live_frames_are_those_every_client_takes_and_end_where_the_room_ends() {
-    let record = PAYLOAD_BYTES_MAX + 60;
-    let (frames, live) = hinted(1 << 20, &[record; 60]);
-    assert_eq!(frames, vec![record; 18], "the last may go beyond the room");
-    assert_eq!(
-        (live.sent, live.feed),
-        (HEAD + 18, Feed::Waiting { announce: false })
-    );
-    let (frames, live) = hinted(1 << 20, &[30_000; 5]);
-    assert_eq!(frames, [60_000, 60_000, 30_000]);
-    assert_eq!((live.sent, live.feed), (HEAD + 5, Feed::LIVE));
-    let (frames, _) = hinted(1, &[record, 10]);
-    assert_eq!(frames, [record], "one record always fits");
-    let (frames, _) = hinted(0, &[10]);
-    assert!(frames.is_empty());
 }
 
 /// Anything that can happen to an open session, and a page as the question asks for it.
