@@ -45,7 +45,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         to_text(&report)
     };
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).map_err(untold)?;
+    out.write_all(text.as_bytes())
+        .map_err(|error| untold(&error))?;
     if report.is_clean() {
         Ok(())
     } else {
@@ -71,7 +72,7 @@ pub(crate) fn unread(why: impl std::fmt::Display) -> anyhow::Error {
 }
 
 /// What could not be said is no verdict: a script must not take it for one.
-pub(crate) fn untold(error: std::io::Error) -> anyhow::Error {
+pub(crate) fn untold(error: &std::io::Error) -> anyhow::Error {
     unread(format!("standard output: {error}"))
 }
 

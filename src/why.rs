@@ -50,6 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         (Err(_), false) => String::new(),
     };
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).map_err(untold)?;
+    out.write_all(text.as_bytes())
+        .map_err(|error| untold(&error))?;
     answer.map(|_| ()).map_err(anyhow::Error::new)
 }
