@@ -4,6 +4,7 @@
 //! order and never twice; what arrives is marked read because it is shown. It must never let a peer's text command
 //! the terminal.
 
+mod history;
 mod input;
 mod place;
 mod screen;

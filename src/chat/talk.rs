@@ -1,5 +1,10 @@
 //! The conversation while it runs: what the client tells and what is typed, to what is sent and shown.
+//!
+//! What comes through the inbox was never shown on this device, so each line of it is shown, however many there are.
+//! Asking for the next event says that the last one was dealt with: while lines are fetched that belong before it, no
+//! event is read, the server stops at its window, and nothing is kept here or lost.
 
+use super::history::{Asked, Found, before};
 use super::input::Typed;
 use super::screen::Screen;
 use super::terminal_size;
@@ -7,10 +12,8 @@ use super::text::{clean, shown};
 use super::transcript::{Changed, Transcript};
 use anyhow::{Context as _, Result, bail};
 use millpond_client::{
-    Client, ClientError, Conversation, Event, Events, From, History, Message, ReceiptKind, Sent,
-    Stop, UserId,
+    Client, ClientError, Conversation, Event, Events, Message, ReceiptKind, Sent, Stop, UserId,
 };
-use std::collections::VecDeque;
 use std::io::Write as _;
 use std::pin::Pin;
 use std::time::Duration;
@@ -27,10 +30,8 @@ pub(super) struct Who {
 
 /// Lines sent and not yet acknowledged, above which no more input is read.
 const WAITING_MAX: usize = 256;
-/// Messages shown at the start.
-const HISTORY_LINES: u64 = 20;
-/// Messages kept while the page of history is on its way; older ones are on it.
-const EARLY_MAX: usize = 1024;
+/// Lines shown at the start that are older than what is new.
+const HISTORY_LINES: usize = 20;
 /// A connection that comes back within this time is not worth a word.
 const OUTAGE_QUIET: Duration = Duration::from_millis(1500);
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -41,18 +42,11 @@ pub(super) struct Talk {
     screen: Screen,
     wait: Duration,
     transcript: Transcript,
-    opening: Opening,
+    /// History is shown: from now on lines come in order.
+    opened: bool,
     connection: Connection,
     /// Lines that will never be sent.
     refused: usize,
-}
-
-/// Nothing is shown before the page of history is, so that all lines come in order.
-enum Opening {
-    /// Until the first connection.
-    Unasked(VecDeque<Message>),
-    Asked(VecDeque<Message>),
-    Done,
 }
 
 #[derive(PartialEq, Eq)]
@@ -63,15 +57,19 @@ enum Connection {
     Down,
 }
 
-type Page = Pin<Box<dyn Future<Output = Result<History, ClientError>>>>;
-
 /// What runs beside the conversation.
 struct Waits {
-    page: Option<Page>,
+    fetch: Option<Fetch>,
     notice: Pin<Box<Sleep>>,
     end: Pin<Box<Sleep>>,
     input_open: bool,
     resized: Signal,
+}
+
+/// Lines on their way, and the one that comes behind them.
+struct Fetch {
+    lines: Asked,
+    held: Option<Message>,
 }
 
 impl Talk {
@@ -82,7 +80,7 @@ impl Talk {
             screen,
             wait,
             transcript: Transcript::default(),
-            opening: Opening::Unasked(VecDeque::new()),
+            opened: false,
             connection: Connection::Shaky("no answer yet".to_owned()),
             refused: 0,
         }
@@ -94,7 +92,7 @@ impl Talk {
         mut input: Receiver<Typed>,
     ) -> Result<()> {
         let mut waits = Waits {
-            page: None,
+            fetch: None,
             notice: Box::pin(sleep_until(Instant::now() + OUTAGE_QUIET)),
             end: Box::pin(sleep_until(Instant::now() + FOREVER)),
             input_open: true,
@@ -105,16 +103,19 @@ impl Talk {
                 waits.input_open && self.transcript.waiting() < WAITING_MAX && self.is_open();
             tokio::select! {
                 biased;
-                event = events.next() => match event {
+                event = events.next(), if waits.fetch.is_none() => match event {
                     Some(event) => self.event(event, &mut waits)?,
                     None => bail!("the client has stopped"),
                 },
-                page = answer(&mut waits.page) => self.open(page, &mut waits)?,
+                found = answer(&mut waits.fetch), if waits.fetch.is_some() => self.found(found, &mut waits)?,
                 () = &mut waits.notice => self.tell_outage(&mut waits)?,
                 () = &mut waits.end => break,
                 _ = waits.resized.recv() => self.resize(),
                 typed = input.recv(), if reads => self.typed(typed, &mut waits).await?,
             }
+        }
+        if waits.fetch.is_none() {
+            deal_with_last(&mut events).await;
         }
         self.client.close().await;
         self.outcome()
@@ -135,12 +136,12 @@ impl Talk {
 
     /// Typing goes on while the server is away, but not before the first answer: history comes first.
     fn is_open(&self) -> bool {
-        matches!(self.opening, Opening::Done) || matches!(self.screen, Screen::Pipe)
+        self.opened || matches!(self.screen, Screen::Pipe)
     }
 
     fn event(&mut self, event: Event, waits: &mut Waits) -> Result<()> {
         match event {
-            Event::Connected { .. } => self.connected(waits),
+            Event::Connected { .. } => self.connected(),
             Event::Disconnected { why, .. } => {
                 if self.connection == Connection::Up {
                     waits.notice.as_mut().reset(Instant::now() + OUTAGE_QUIET);
@@ -151,7 +152,7 @@ impl Talk {
                 Ok(())
             }
             Event::Message(message) if message.conversation == self.who.conversation => {
-                self.message(message)
+                self.message(message, waits)
             }
             Event::Sent(sent) if sent.conversation == self.who.conversation => self.sent(sent),
             Event::Failed {
@@ -168,23 +169,22 @@ impl Talk {
             } if conversation == self.who.conversation => self.receipt(kind, up_to, user),
             Event::Reset { .. } => {
                 self.transcript.forget_shown();
-                self.opening = Opening::Asked(VecDeque::new());
-                waits.page = Some(self.ask());
+                self.opened = false;
                 self.notice("the server's inbox starts anew; this is its history")
             }
             Event::Stopped { why: Stop::Closed } => Ok(()),
             Event::Stopped { why } => bail!("{why}"),
+            Event::Synced if !self.opened => {
+                waits.fetch = Some(self.fetch(u64::MAX, HISTORY_LINES, None));
+                Ok(())
+            }
             Event::Synced | Event::Message(_) | Event::Sent(_) | Event::Receipt { .. } => Ok(()),
         }
     }
 
-    fn connected(&mut self, waits: &mut Waits) -> Result<()> {
+    fn connected(&mut self) -> Result<()> {
         let was_down = self.connection == Connection::Down;
         self.connection = Connection::Up;
-        if let Opening::Unasked(early) = &mut self.opening {
-            self.opening = Opening::Asked(std::mem::take(early));
-            waits.page = Some(self.ask());
-        }
         if was_down {
             self.notice("connected")
         } else {
@@ -192,45 +192,42 @@ impl Talk {
         }
     }
 
-    fn ask(&self) -> Page {
-        let (client, conversation) = (self.client.clone(), self.who.conversation);
-        Box::pin(async move {
-            client
-                .history(conversation, From::Before(u64::MAX), HISTORY_LINES)
-                .await
-        })
+    fn fetch(&self, seq: u64, lines_max: usize, held: Option<Message>) -> Fetch {
+        let lines = before(self.client.clone(), self.who.conversation, seq, lines_max);
+        Fetch { lines, held }
     }
 
-    fn open(&mut self, page: Result<History, ClientError>, waits: &mut Waits) -> Result<()> {
-        waits.page = None;
-        let early = match std::mem::replace(&mut self.opening, Opening::Done) {
-            Opening::Unasked(early) | Opening::Asked(early) => early,
-            Opening::Done => VecDeque::new(),
-        };
-        match page {
-            Ok(page) => page
-                .messages
-                .into_iter()
-                .rev()
-                .try_for_each(|message| self.show(&message))?,
-            Err(error) => self.notice(&format!("no history: {error}"))?,
+    fn found(&mut self, found: Found, waits: &mut Waits) -> Result<()> {
+        let held = waits.fetch.take().and_then(|fetch| fetch.held);
+        self.opened = true;
+        if let Some(fault) = found.fault {
+            self.notice(&format!("older lines are missing here: {fault}"))?;
         }
-        early
-            .into_iter()
-            .try_for_each(|message| self.show(&message))
+        found
+            .lines
+            .iter()
+            .chain(&held)
+            .try_for_each(|message| self.show(message))
     }
 
-    fn message(&mut self, message: Message) -> Result<()> {
-        match &mut self.opening {
-            Opening::Unasked(early) | Opening::Asked(early) => {
-                early.push_back(message);
-                if early.len() > EARLY_MAX {
-                    early.pop_front();
-                }
-                Ok(())
-            }
-            Opening::Done => self.show(&message),
+    /// The first new line waits for the older ones. A stub is a line of this device without its text: history has it.
+    fn message(&mut self, message: Message, waits: &mut Waits) -> Result<()> {
+        if self.opened && !(message.stub && self.is_forgotten(&message)) {
+            return self.show(&message);
         }
+        if self.opened {
+            waits.fetch = Some(self.fetch(message.seq.saturating_add(1), 1, None));
+        } else if !message.stub {
+            waits.fetch = Some(self.fetch(message.seq, HISTORY_LINES, Some(message)));
+        }
+        Ok(())
+    }
+
+    /// Typed in an earlier run, and not on this screen.
+    fn is_forgotten(&self, message: &Message) -> bool {
+        let id = message.origin.map(|origin| origin.client_msg_id);
+        !self.transcript.was_shown(message.seq)
+            && !id.is_some_and(|id| self.transcript.is_of_this_run(id))
     }
 
     fn show(&mut self, message: &Message) -> Result<()> {
@@ -356,11 +353,16 @@ impl Talk {
 }
 
 /// Never, when nothing was asked.
-async fn answer(page: &mut Option<Page>) -> Result<History, ClientError> {
-    match page {
-        Some(page) => page.await,
+async fn answer(fetch: &mut Option<Fetch>) -> Found {
+    match fetch {
+        Some(fetch) => (&mut fetch.lines).await,
         None => std::future::pending().await,
     }
+}
+
+/// Asking says that the last event was dealt with; the one that may come is not, and comes again to the next run.
+async fn deal_with_last(events: &mut Events) {
+    let _comes_again = tokio::time::timeout(Duration::ZERO, events.next()).await;
 }
 
 fn print(out: &str) -> Result<()> {

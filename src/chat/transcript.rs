@@ -53,6 +53,8 @@ pub(crate) struct Changed {
 pub(crate) struct Transcript {
     lines: VecDeque<Line>,
     lines_begun: u64,
+    /// Of the first line written here; ids only grow.
+    first_id: Option<u64>,
     delivered_up_to: u64,
     read_up_to: u64,
     shown_up_to: u64,
@@ -61,6 +63,7 @@ pub(crate) struct Transcript {
 impl Transcript {
     /// A line of mine on its way; gives its number.
     pub(crate) fn wrote(&mut self, client_msg_id: u64) -> u64 {
+        self.first_id.get_or_insert(client_msg_id);
         self.add(Some(client_msg_id), None, Tick::Waiting)
     }
 
@@ -103,6 +106,16 @@ impl Transcript {
         let is_new = seq > self.shown_up_to;
         self.shown_up_to = self.shown_up_to.max(seq);
         is_new
+    }
+
+    /// Whether it came by, on the screen or as a line that was there already.
+    pub(crate) fn was_shown(&self, seq: u64) -> bool {
+        seq <= self.shown_up_to
+    }
+
+    /// Whether a message that this device has sent was typed in this run, however long ago.
+    pub(crate) fn is_of_this_run(&self, client_msg_id: u64) -> bool {
+        self.first_id.is_some_and(|first| client_msg_id >= first)
     }
 
     /// What is shown from now on may be shown before.
@@ -245,7 +258,20 @@ mod tests {
         let mut transcript = Transcript::default();
         assert!(transcript.is_new(4));
         assert!(!transcript.is_new(4) && !transcript.is_new(1));
-        assert!(transcript.is_new(5));
+        assert!(!transcript.was_shown(5));
+        assert!(transcript.is_new(5) && transcript.was_shown(5));
+    }
+
+    #[test]
+    fn a_line_of_this_run_is_known_after_it_was_let_go() {
+        let mut transcript = Transcript::default();
+        assert!(!transcript.is_of_this_run(7));
+        for id in 7..9 + LINES_MAX as u64 {
+            transcript.wrote(id);
+            transcript.sent(id, id);
+        }
+        assert!(!transcript.wrote_here(7) && transcript.is_of_this_run(7));
+        assert!(!transcript.is_of_this_run(6), "of an earlier run");
     }
 
     #[test]

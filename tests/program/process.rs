@@ -106,6 +106,11 @@ impl Running {
         self.lines.recv_timeout(BOUND).expect("a line of output")
     }
 
+    /// The next line, if one comes so soon.
+    pub(crate) fn line_within(&self, time: Duration) -> Option<String> {
+        self.lines.recv_timeout(time).ok()
+    }
+
     /// Reads on until this line comes.
     pub(crate) fn wait_for(&self, wanted: &str) {
         let deadline = Instant::now() + BOUND;
