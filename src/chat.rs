@@ -4,6 +4,7 @@
 //! order and never twice; what arrives is marked read because it is shown. It must never let a peer's text command
 //! the terminal.
 
+mod claims;
 mod history;
 mod input;
 mod place;
@@ -12,6 +13,7 @@ mod talk;
 mod text;
 mod transcript;
 
+use crate::config::Problems;
 use crate::token::{SecretArguments, parse_user, sign};
 use anyhow::{Context as _, Result};
 use millpond_client::{
@@ -59,6 +61,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn chat(arguments: &Arguments) -> Result<()> {
+    if let Some(token) = &arguments.token {
+        claims::check(token, arguments.me, arguments.device)
+            .map_err(|problem| Problems(vec![problem]))?;
+    }
     let place = place::of(arguments)?;
     let device = arguments.device.map(DeviceId);
     let storage = device.map_or_else(

@@ -22,9 +22,11 @@ pub(super) fn of(arguments: &Arguments) -> Result<Place> {
         let server = arguments
             .server
             .replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_");
+        let device = arguments.device;
+        let device = device.map_or_else(String::new, |device| format!("-{device}"));
         state_home()?
             .join("millpond/chat")
-            .join(format!("{server}-{pair}"))
+            .join(format!("{server}-{pair}{device}"))
     };
     let lock =
         lock(&file).with_context(|| format!("the state of this chat in {}", file.display()))?;

@@ -1,7 +1,8 @@
 //! Two people, each with a pipe instead of a terminal.
 
-use crate::process::{Running, millpond, said};
+use crate::process::{Running, millpond, run, said};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -95,19 +96,59 @@ fn what_cannot_be_sent_shows_in_the_exit_code() {
     );
     assert!(output.contains("✓ 1"), "{output}");
 
+    // Well made, but signed with another secret: only the server can tell.
+    let token = token_of(&["--user", "3"]);
     let mut command = millpond(&arguments(folder.path(), &address, "3", "2"));
     let refused = command
-        .args(["--token", "not.a.token"])
+        .args(["--token", &token])
         .env("HOME", folder.path())
-        .stdin(Stdio::null());
-    let mut refused = refused
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the program can be run");
+        .stdout(Stdio::null());
+    let mut refused = refused.spawn().expect("the program can be run");
     let kept_open = refused.stdin.take();
     assert_eq!(refused.wait().expect("it ends").code(), Some(1));
     drop(kept_open);
+}
+
+/// A token signed with a secret that no server has.
+fn token_of(claims: &[&str]) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "ab".repeat(32)).expect("written");
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&secret, mode).expect("ours");
+    let data = folder.path().to_str().expect("a path of text");
+    let (code, token, error) = run(&[&["token", "--data", data], claims].concat());
+    assert_eq!(code, 0, "{error}");
+    token.trim_end().to_owned()
+}
+
+#[test]
+fn a_token_of_somebody_else_or_another_device_sends_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_server, address) = Running::serve(folder.path());
+    let data = folder.path().to_str().expect("a path of text");
+    let (_, fourth, _) = run(&["token", "--user", "4", "--data", data]);
+    let device = token_of(&["--user", "3", "--device", "5"]);
+    for (token, more, wanted) in [
+        (fourth.trim_end(), &[][..], "of user 4, but --as says 3"),
+        (&device, &[], "for device 5 only; write: --device 5"),
+        (&device, &["--device", "6"], "but --device says 6"),
+        ("not.a.token", &[], "wanted a JWT"),
+    ] {
+        let mut command = millpond(&arguments(folder.path(), &address, "3", "4"));
+        let child = command
+            .args(["--token", token])
+            .args(more)
+            .env("HOME", folder.path())
+            .stdin(Stdio::null());
+        let (code, output, error) = said(child.output().expect("the program can be run"));
+        assert!(code == 2 && error.contains(wanted), "{code} {error}");
+        assert!(
+            output.is_empty() && !error.contains(token),
+            "{output}{error}"
+        );
+    }
 }
 
 #[test]
