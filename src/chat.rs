@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ID", value_parser = parse_user)]
     to: UserId,
     /// Where the server listens
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7400")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7400", value_parser = parse_server)]
     server: String,
     /// A token; left out, one is signed with the secret of the server's data folder
     #[arg(long, env = "MILLPOND_TOKEN", hide_env_values = true)]
@@ -126,4 +126,57 @@ const TOKEN_TTL: Duration = Duration::from_secs(60 * 60);
 fn parse_wait(text: &str) -> Result<Duration, String> {
     let parsed = crate::config::parse_duration(text);
     parsed.ok_or_else(|| "wanted one number and one unit, such as 60s".to_owned())
+}
+
+/// A name that does not resolve may do so later; one that can never be an address is a mistake.
+fn parse_server(text: &str) -> Result<String, String> {
+    let wanted = || "wanted a host and a port, such as 127.0.0.1:7400 or [::1]:7400".to_owned();
+    let (host, port) = text.rsplit_once(':').ok_or_else(wanted)?;
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|port| port != 0);
+    let is_host = match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => {
+            let may = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            !host.is_empty() && host.chars().all(may)
+        }
+    };
+    (is_port && is_host)
+        .then(|| text.to_owned())
+        .ok_or_else(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_a_host_and_a_port() {
+        for text in [
+            "127.0.0.1:7400",
+            "[::1]:1",
+            "chat.example.org:65535",
+            "a_b:80",
+        ] {
+            assert_eq!(parse_server(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "nonsense",
+            "127.0.0.1",
+            "",
+            ":7400",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:+80",
+            "::1:7400",
+            "[nonsense]:7400",
+            "http://host:80",
+            "a b:80",
+        ] {
+            assert!(parse_server(text).is_err(), "{text}");
+        }
+    }
 }

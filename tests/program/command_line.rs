@@ -58,6 +58,14 @@ fn what_is_wrong_ends_with_2_and_says_what_to_type() {
         (vec!["token", "--user", "alice"], "a user is a number"),
         (vec!["token", "--user", "1", "--ttl", "1w"], "such as 12h"),
         (vec!["chat", "--as", "1", "--to", "0"], "a user is a number"),
+        (
+            vec!["chat", "--as", "1", "--to", "2", "--server", "nonsense"],
+            "wanted a host and a port",
+        ),
+        (
+            vec!["chat", "--as", "1", "--to", "2", "--server", "127.0.0.1"],
+            "wanted a host and a port",
+        ),
     ] {
         let (code, _, error) = run(&arguments);
         assert!(error.contains(wanted), "{arguments:?}: {error}");
