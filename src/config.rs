@@ -8,6 +8,7 @@ mod file;
 mod given;
 mod keys;
 mod text;
+mod together;
 
 pub use given::{Given, Mismatch, parse_duration};
 pub use text::print;
@@ -145,7 +146,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     for flag in &sources.flags {
         apply_flag(flag, &mut config, &mut problems);
     }
-    check_together(&config, &mut problems);
+    together::check(&config, &mut problems);
     if problems.is_empty() {
         Ok(Loaded { config, warnings })
     } else {
@@ -182,25 +183,6 @@ fn apply_flag(flag: &FlagValue, config: &mut Config, problems: &mut Vec<String>)
     let origin = Origin::Flag(flag.flag);
     key.apply(&Given::Word(&flag.value), &origin, config)
         .unwrap_or_else(|problem| problems.push(problem));
-}
-
-/// What two keys may not say at once.
-fn check_together(config: &Config, problems: &mut Vec<String>) {
-    let drained = config.drain.spread + config.gateway.drain_flush;
-    if drained >= config.drain.timeout {
-        problems.push(format!(
-            "drain.spread and gateway.drain_flush are {} together and must be shorter than drain.timeout ({}): clients \
-             that are told to wait longer would be cut off",
-            text::spell_duration(drained),
-            text::spell_duration(config.drain.timeout),
-        ));
-    }
-    if config.listen == config.admin && config.listen.port() != 0 {
-        problems.push(format!(
-            "listen and admin are both {}: give the admin address another port",
-            config.listen
-        ));
-    }
 }
 
 #[cfg(test)]

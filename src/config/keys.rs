@@ -93,7 +93,16 @@ impl std::fmt::Debug for Key {
 
 /// What to say about a name that is no key.
 pub(crate) fn unknown(name: &str) -> String {
-    let names = keys().flat_map(|key| [key.name, key.split().0]);
+    let sections = keys()
+        .map(|key| key.split().0)
+        .filter(|name| !name.is_empty());
+    if let Some(key) = keys().find(|key| key.split().0 == name && !name.is_empty()) {
+        return format!(
+            "`{name}` is a section: it has no value, but keys such as `{}`; `millpond config` prints them all",
+            key.name
+        );
+    }
+    let names = keys().map(|key| key.name).chain(sections);
     let nearest = nearest(name, names.map(str::to_owned));
     format!(
         "there is no key `{}`{nearest}; `millpond config` prints them all",

@@ -95,6 +95,7 @@ fn another_value(name: &str, default: &str) -> String {
         "durability" => "os".to_owned(),
         "log" => "warn".to_owned(),
         "shards" => "3".to_owned(),
+        "gateway.buffers" => "512".to_owned(),
         _ if parse_duration(bare).is_some() => {
             let doubled = parse_duration(bare).expect("just seen") * 2;
             let fits = super::text::spell_duration(doubled);
@@ -162,7 +163,7 @@ fn a_wrong_type_says_what_to_write() {
         "m.toml:1: shards: wanted \"auto\" or a whole number from 1 to 1024, found a value of type boolean; \
          write for example: shards = \"auto\""
     );
-    assert!(problem("drain = 5").contains("there is no key `drain`"));
+    assert!(problem("drain = 5").contains("`drain` is a section"));
     assert!(problem("listen = [\"a\"]").contains("found a value of type array"));
     assert!(
         problem("durability = \"fast\"")
@@ -302,6 +303,63 @@ fn keys_that_contradict_each_other_are_refused() {
         wrong.contains("listen and admin are both 127.0.0.1:7400"),
         "{wrong}"
     );
+}
+
+/// What only the gateway's own start would find out names neither the key nor what to type.
+#[test]
+fn limits_that_cannot_be_together_name_their_keys() {
+    for (given, wanted) in [
+        (
+            vec![set("gateway.inbox_window_default", "2000")],
+            "gateway.inbox_window_default is 2000 and gateway.inbox_window_max is 1024: nobody gets more than the most; \
+             write for example: --set gateway.inbox_window_max=2000",
+        ),
+        (
+            vec![
+                set("gateway.outbox_room_bytes", "1MiB"),
+                set("gateway.histories_max", "6"),
+            ],
+            "gateway.outbox_bytes_max is 512KiB, but gateway.outbox_room_bytes is 1MiB and what may come at once for \
+             gateway.histories_max (6) takes 512KiB more; raise the first to 1536KiB or lower the others",
+        ),
+        (
+            vec![set("gateway.ring_entries", "32768")],
+            "write for example: --set gateway.ring_completions=65536",
+        ),
+        (
+            vec![set("gateway.buffers", "100")],
+            "--set gateway.buffers: wanted a power of two from 8 to 32768, found \"100\"; write for example: --set \
+             gateway.buffers=256",
+        ),
+    ] {
+        let sources = Sources {
+            flags: given,
+            ..Sources::default()
+        };
+        let wrong = load(&sources).expect_err(wanted).to_string();
+        assert!(wrong.contains(wanted), "{wrong}");
+    }
+}
+
+#[test]
+fn an_empty_name_and_a_section_are_no_keys() {
+    for (name, wanted) in [
+        (
+            "",
+            "--set: there is no key ``; `millpond config` prints them all",
+        ),
+        (
+            "gateway",
+            "--set: `gateway` is a section: it has no value, but keys such as `gateway.connections_max`; `millpond \
+             config` prints them all",
+        ),
+    ] {
+        let sources = Sources {
+            flags: vec![set(name, "1")],
+            ..Sources::default()
+        };
+        assert_eq!(load(&sources).expect_err(name).to_string(), wanted);
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ const HEAD: &str = "\
 # Millpond's configuration: every key. Values are the defaults unless you changed them; a line you delete keeps its
 # default. A flag wins over the environment, that over this file. The variable of a key is MILLPOND_ and its name with
 # _ for dots, in capitals: MILLPOND_DRAIN_SPREAD=10s. Any key can be given as --set drain.spread=10s.
+# A mistake ends the start, but a variable that names no key is only a warning: clusters put some of their own beside.
 ";
 
 fn entry(text: &mut String, key: &Key, config: &Config) {

@@ -51,6 +51,12 @@ fn what_is_wrong_ends_with_2_and_says_what_to_type() {
             "--listen: wanted an IP address and a port, found \"7400\"",
         ),
         (vec!["serve", "--set", "shards"], "--set: wanted KEY=VALUE"),
+        (vec!["serve", "--set", "gateway"], "--set: wanted KEY=VALUE"),
+        (vec!["config", "--set", "="], "there is no key ``;"),
+        (
+            vec!["config", "--set", "gateway.inbox_window_max=8"],
+            "--set gateway.inbox_window_max=256",
+        ),
         (
             vec!["serve", "--durability", "fast"],
             "wanted \"sync\" or \"interval\" or \"os\"",

@@ -1,6 +1,8 @@
 //! The keys of the gateway: the bound of everything it holds for clients.
 
 use super::{Key, ranged};
+use crate::config::given::{Given, Mismatch};
+use crate::config::text::count;
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -49,7 +51,12 @@ pub(super) static KEYS: &[Key] = &[
     ranged!(count gateway.downlinks_per_turn, 1..=1_000_000, "Hints from the routers that a shard takes in one turn."),
     ranged!(count gateway.ring_entries, 64..=32_768, "Operations that a shard hands to the kernel in one call."),
     ranged!(count gateway.ring_completions, 128..=65_536, "Completions the kernel may hold back for a shard."),
-    ranged!(count gateway.buffers, 8..=32_768, "Buffers of a shard that the kernel reads into; a power of two."),
+    Key {
+        name: "gateway.buffers",
+        words: "Buffers of a shard that the kernel reads into; a power of two.",
+        set: |config, given| buffers(given).map(|it| config.gateway.buffers = it),
+        show: |config| count(config.gateway.buffers),
+    },
     ranged!(bytes gateway.buffer_bytes, 256..=MIB, "Bytes of each."),
     ranged!(bytes gateway.linger_bytes_max, 0..=GIB,
         "Bytes read and dropped behind an error, so that the client can still read why."),
@@ -57,3 +64,12 @@ pub(super) static KEYS: &[Key] = &[
         "From the end of a drain's spread until the rest is cut off."),
     ranged!(duration gateway.lease_renewal, 100 * MS..=60 * SECOND, "How often the lease of this gateway's routes is renewed."),
 ];
+
+fn buffers(given: &Given<'_>) -> Result<u16, Mismatch> {
+    let count = given.count(8..=32_768).ok();
+    count
+        .filter(|count: &u16| count.is_power_of_two())
+        .ok_or(Mismatch {
+            wanted: "a power of two from 8 to 32768".to_owned(),
+        })
+}
