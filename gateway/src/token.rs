@@ -52,12 +52,18 @@ impl Keys {
         if of_another || too_early {
             return Err(Refused::Invalid);
         }
-        let user = claims.sub.parse().ok().and_then(UserId::new);
+        let user = canonical(&claims.sub).and_then(UserId::new);
         Ok(Verified {
             user: user.ok_or(Refused::Invalid)?,
             ttl_s: claims.exp - now_s,
         })
     }
+}
+
+/// One user has one name: neither signs nor leading zeros.
+fn canonical(decimal: &str) -> Option<u64> {
+    let number: u64 = decimal.parse().ok()?;
+    (number.to_string() == decimal).then_some(number)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,7 +102,9 @@ impl<'de> Deserialize<'de> for Device {
         }
         match Form::deserialize(from)? {
             Form::Number(id) => Ok(Self(id)),
-            Form::Text(text) => text.parse().map(Self).map_err(serde::de::Error::custom),
+            Form::Text(text) => canonical(&text)
+                .map(Self)
+                .ok_or_else(|| serde::de::Error::custom("no device id")),
         }
     }
 }
@@ -153,9 +161,13 @@ mod tests {
         for (algorithm, made) in [
             (Algorithm::HS512, good("42", 2_000, None)),
             (hs256, good("42", 2_000, Some("6"))),
+            (hs256, good("42", 2_000, Some("+5"))),
             (hs256, good("0", 2_000, None)),
             (hs256, good("9223372036854775808", 2_000, None)),
             (hs256, good("ann", 2_000, None)),
+            (hs256, good("+42", 2_000, None)),
+            (hs256, good("042", 2_000, None)),
+            (hs256, good(" 42", 2_000, None)),
         ] {
             assert_eq!(
                 verify(algorithm, &made),
