@@ -76,6 +76,10 @@ fn parse(text: &str) -> Result<Secret> {
         "wanted {BYTES} to {BYTES_MAX} bytes (two hexadecimal digits each), found {}",
         bytes.len()
     );
+    ensure!(
+        bytes.iter().any(|byte| *byte != 0),
+        "wanted bytes that nobody can guess, found only zeros; remove the file, and `millpond serve` makes a good one"
+    );
     Ok(Secret(bytes))
 }
 
@@ -197,6 +201,7 @@ mod tests {
             ("ab".repeat(BYTES_MAX + 1), "found 1025"),
             ("a".repeat(2 * BYTES + 1), "in pairs"),
             ("xy".repeat(BYTES), "hexadecimal"),
+            ("00".repeat(BYTES), "only zeros"),
         ] {
             write(&path, &text, 0o600);
             let error = format!("{:#}", Secret::open_or_create(&path).unwrap_err());
