@@ -5,7 +5,7 @@ use crate::device::{Around, key};
 use crate::fault::{Fault, Faults};
 use crate::notes::Finding;
 use crate::world::{Outcome, World};
-use millpond_backplane::row::UserRow;
+use millpond_backplane::row::MemberMarks;
 use millpond_backplane::store::{Answer, Read, Store};
 use millpond_checker as checker;
 use millpond_client::{Conversation, From, Phase};
@@ -14,12 +14,15 @@ use std::collections::BTreeMap;
 
 /// A heartbeat of an active client and its slack, and the answer to it.
 const HEARTBEAT_US: u64 = 40_000_000;
-/// The same in the background.
-const IDLE_HEARTBEAT_US: u64 = 330_000_000;
 /// Where nothing loses hints, a device that is connected has everything after this.
 const PROMPT_US: u64 = 4_000_000;
 /// By when everybody is back and has everything.
 const REST_US: u64 = 900_000_000;
+/// For marks to be written and told, and how often they are repeated where there was no room for them.
+const MARKS_US: u64 = 5_000_000;
+const MARKS_TRIES_MAX: usize = 20;
+/// Pages of one history that are asked for.
+const PAGES_MAX: usize = 5_000;
 /// Turns of a gateway for what stands in front of it.
 const TURNS: usize = 6;
 
@@ -41,11 +44,7 @@ impl World {
         if !self.wait(began_us, |world| world.has_everything()) {
             return;
         }
-        self.read_all();
-        let began_us = self.notes.now_us;
-        if !self.wait(began_us, |world| {
-            world.has_everything() && world.marks_wrong().is_none()
-        }) {
+        if !self.be_read() {
             return;
         }
         self.faults = Faults::default();
@@ -60,16 +59,38 @@ impl World {
         self.server.drain_seen(&mut self.notes);
     }
 
+    /// Everybody reads everything, and again where a gateway had no room for that: marks are hints.
+    fn be_read(&mut self) -> bool {
+        for _ in 0..MARKS_TRIES_MAX {
+            self.read_all();
+            let until_us = self.notes.now_us + MARKS_US;
+            let began_us = self.notes.now_us;
+            let done = |world: &Self| {
+                let right = world.has_everything() && world.marks_wrong().is_none();
+                right || world.notes.now_us > until_us
+            };
+            if !self.wait(began_us, done) {
+                return false;
+            }
+            if self.marks_wrong().is_none() {
+                return true;
+            }
+        }
+        let what = self.unrest();
+        self.notes.find("MarksWrong", what);
+        false
+    }
+
     /// Goes on until `done`, or finds what is missing.
     fn wait(&mut self, began_us: u64, done: impl Fn(&Self) -> bool) -> bool {
         let prompt = self.plan.faults.keep_hints();
-        let mut fed_us: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut fed: BTreeMap<u64, Fed> = BTreeMap::new();
         loop {
             let idle = self.turn_all();
             if idle && done(self) {
                 return true;
             }
-            if let Some(what) = self.late(began_us, prompt, &mut fed_us) {
+            if let Some(what) = self.late(began_us, prompt, &mut fed) {
                 self.notes.find("Late", what);
                 return false;
             }
@@ -84,6 +105,14 @@ impl World {
 
     /// Everything that can happen now; true when the routers have nothing left.
     fn turn_all(&mut self) -> bool {
+        for gate in &mut self.server.gates {
+            if gate.is_drained() {
+                gate.crash();
+            }
+        }
+        self.server.mend(&mut self.chance, &mut self.notes);
+        self.server
+            .start(self.faults, &mut self.chance, &mut self.notes);
         let mut around = Around {
             notes: &mut self.notes,
             gates: &mut self.server.gates,
@@ -121,33 +150,26 @@ impl World {
         self.server.tick(self.notes.now_us);
     }
 
-    /// A device that has been connected for long enough and is still behind.
-    fn late(&self, began_us: u64, prompt: bool, fed_us: &mut BTreeMap<u64, u64>) -> Option<String> {
+    /// A device that has been connected for long enough, is behind, and gets nothing.
+    fn late(&self, began_us: u64, prompt: bool, fed: &mut BTreeMap<u64, Fed>) -> Option<String> {
         let now_us = self.notes.now_us;
+        let bound_us = if prompt { PROMPT_US } else { HEARTBEAT_US };
         for device in self.devices.iter().filter(|it| !it.retired) {
             let (Some(live_us), Some(head)) = (device.live_since_us, self.head(device.user)) else {
                 continue;
             };
-            if device
-                .last()
-                .is_some_and(|(_, cursor)| cursor >= head.cursor)
-                || head.cursor == 0
-            {
-                fed_us.insert(device.name, now_us);
+            let at = device.last();
+            let fed = fed.entry(device.name).or_insert(Fed { at, us: now_us });
+            if fed.at != at || head == 0 || at.is_some_and(|(_, cursor)| cursor >= head) {
+                *fed = Fed { at, us: now_us };
                 continue;
             }
-            let since = live_us.max(began_us);
-            let since = since.max(fed_us.get(&device.name).copied().unwrap_or(0));
-            let bound = if prompt {
-                PROMPT_US
-            } else {
-                IDLE_HEARTBEAT_US.max(HEARTBEAT_US)
-            };
-            if now_us > since + bound {
-                let at = device.last();
+            if now_us > live_us.max(began_us).max(fed.us) + bound_us {
                 return Some(format!(
-                    "user {} device {} is connected and stands at {at:?}, its inbox at {}",
-                    device.user, device.name, head.cursor
+                    "user {} device {} is connected and stands at {at:?}, its inbox at {head}; {}",
+                    device.user,
+                    device.name,
+                    device.inside()
                 ));
             }
         }
@@ -181,29 +203,26 @@ impl World {
             let there = head.is_none_or(|head| {
                 let shown = device.last().map_or(0, |(_, cursor)| cursor);
                 let saved = device.position().map_or(0, |position| position.cursor);
-                shown.max(saved) >= head.cursor
+                shown.max(saved) >= head
             });
             device.is_settled() && there
         })
     }
 
-    fn head(&self, user: u64) -> Option<Head> {
-        let user = UserId::new(user)?;
-        let reads = [Read::InboxHead(user), Read::User(user)];
-        let mut answers = self.server.store.read(&reads).ok()?.into_iter();
-        let (Some(Answer::Inbox(rows)), Some(Answer::User(row))) = (answers.next(), answers.next())
-        else {
-            return None;
-        };
-        let _: Option<UserRow> = row;
-        let cursor = rows.first().map_or(0, |(cursor, _)| *cursor);
-        Some(Head { cursor })
+    /// The newest cursor of an inbox.
+    fn head(&self, user: u64) -> Option<u64> {
+        let reads = [Read::InboxHead(UserId::new(user)?)];
+        match self.server.store.read(&reads).as_deref() {
+            Ok([Answer::Inbox(rows)]) => Some(rows.first().map_or(0, |(cursor, _)| *cursor)),
+            _ => None,
+        }
     }
 
     /// Everybody reads everything.
     fn read_all(&mut self) {
         let now_us = self.notes.now_us;
-        let conversations = self.conversations();
+        let mut conversations = self.conversations();
+        conversations.retain(|conversation| self.mark_wrong(*conversation).is_some());
         for device in self.devices.iter_mut().filter(|device| !device.retired) {
             for (conversation, head) in &conversations {
                 if let Some(named) = seen_by(device.user, *conversation) {
@@ -236,21 +255,20 @@ impl World {
 
     /// Whoever has everything and has read everything is marked so.
     fn marks_wrong(&self) -> Option<String> {
-        for (conversation, head) in self.conversations() {
-            let row = self.server.store.marks(key(conversation)?);
-            let members = row.map(|row| row.members).unwrap_or_default();
-            let alone = members.len() == 1;
-            let right = |marks: &millpond_backplane::row::MemberMarks| {
-                !self.has_device(marks.user.value())
-                    || marks.read == head && (alone || marks.delivered == head)
-            };
-            if members.is_empty() || !members.iter().all(right) {
-                return Some(format!(
-                    "{conversation}, head {head}, is marked {members:?}"
-                ));
-            }
-        }
-        None
+        let mut all = self.conversations().into_iter();
+        all.find_map(|conversation| self.mark_wrong(conversation))
+    }
+
+    fn mark_wrong(&self, (conversation, head): (checker::Conversation, u64)) -> Option<String> {
+        let row = self.server.store.marks(key(conversation)?);
+        let members = row.map(|row| row.members).unwrap_or_default();
+        let alone = members.len() == 1;
+        let right = |marks: &MemberMarks| {
+            !self.has_device(marks.user.value())
+                || marks.read == head && (alone || marks.delivered == head)
+        };
+        let wrong = members.is_empty() || !members.iter().all(right);
+        wrong.then(|| format!("{conversation}, head {head}, is marked {members:?}"))
     }
 
     fn has_device(&self, user: u64) -> bool {
@@ -283,7 +301,7 @@ impl World {
         let mut after = 0;
         let mut tries = 0;
         self.devices[place].pages.clear();
-        while after < head && tries < 200 {
+        while after < head && tries < PAGES_MAX {
             tries += 1;
             let from = From::After(after);
             self.devices[place].ask_history(conversation, from, self.notes.now_us);
@@ -336,8 +354,10 @@ impl World {
     }
 }
 
-struct Head {
-    cursor: u64,
+/// What a device was shown last, and when.
+struct Fed {
+    at: Option<(u64, u64)>,
+    us: u64,
 }
 
 /// What `user`, if a member, calls this conversation.

@@ -116,6 +116,12 @@ impl Device {
         self.core.as_ref().map_or(Phase::Stopped, Core::phase)
     }
 
+    /// For a person who wonders why nothing moves.
+    pub(crate) fn inside(&self) -> String {
+        let out = self.wire.as_ref().map(|wire| wire.out.len());
+        format!("{:?}, bytes to write {out:?}", self.core)
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.core.is_some()
     }
@@ -168,7 +174,6 @@ impl Device {
             sync_bytes: *around.chance.of(&[64, 2_048, 64 * 1024]),
             stable_after: Duration::from_secs(5),
             backoff_cap: Duration::from_secs(8),
-            background: around.chance.one_in(8),
             ..Config::default()
         };
         let now = self.now(around.notes.now_us);

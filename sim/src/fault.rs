@@ -27,6 +27,8 @@ pub enum Fault {
     FullLog,
     /// A process of the server ends at any step: the embedded server, or a gateway.
     Crash,
+    /// A gateway sends its clients away and ends.
+    Drain,
     /// A router ends at any step.
     OwnerCrash,
     /// A router is stopped, replaced, and resumed much later.
@@ -50,7 +52,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::DropHint,
         Self::DuplicateHint,
         Self::DelayHint,
@@ -63,6 +65,7 @@ impl Fault {
         Self::Kernel,
         Self::FullLog,
         Self::Crash,
+        Self::Drain,
         Self::OwnerCrash,
         Self::Zombie,
         Self::Rebalance,
@@ -81,6 +84,7 @@ impl Fault {
             self,
             Self::DropHint
                 | Self::Crash
+                | Self::Drain
                 | Self::OwnerCrash
                 | Self::Zombie
                 | Self::Rebalance

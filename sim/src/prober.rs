@@ -170,10 +170,6 @@ impl Prober {
         }
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "what is not looked at is of no interest"
-    )]
     fn frame(&mut self, frame: &Frame<'_>, notes: &mut Notes) {
         let (user, device, at) = (self.user, self.device, notes.now_us);
         match frame {

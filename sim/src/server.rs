@@ -140,10 +140,6 @@ impl Server {
         }
     }
 
-    pub(crate) fn is_up(&self) -> bool {
-        self.gates.iter().all(Gate::is_up)
-    }
-
     /// The clocks go on.
     pub(crate) fn tick(&mut self, now_us: u64) {
         self.route_clock.set(now_us / 1_000);
@@ -295,6 +291,7 @@ impl Server {
         };
         let struck = [
             (strikes(Fault::Crash, 25), Fault::Crash),
+            (strikes(Fault::Drain, 10), Fault::Drain),
             (strikes(Fault::FailedCommit, 20), Fault::FailedCommit),
             (strikes(Fault::FailedRead, 30), Fault::FailedRead),
             (strikes(Fault::ClockJump, 20), Fault::ClockJump),
@@ -310,14 +307,15 @@ impl Server {
         }
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the others happen to clients and to hints"
-    )]
     fn strike(&mut self, fault: Fault, chance: &mut Chance, notes: &mut Notes) {
         let now_us = notes.now_us;
         match fault {
             Fault::Crash => self.crash(chance, notes),
+            Fault::Drain => {
+                let gate = chance.index(self.gates.len());
+                let spread = Duration::from_millis(chance.below(5_000));
+                self.gates[gate].drain(spread);
+            }
             Fault::FailedCommit => self.store.rows.fail_commit(CommitFault {
                 units_written: match self.driver {
                     Driver::Fused => 0,
@@ -351,10 +349,6 @@ impl Server {
         }
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the others are not the cluster's"
-    )]
     fn strike_cluster(&mut self, fault: Fault, chance: &mut Chance) {
         let Some(cluster) = &mut self.cluster else {
             return;

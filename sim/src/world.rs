@@ -374,10 +374,6 @@ impl World {
         }
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the others are done elsewhere"
-    )]
     fn act(&mut self, place: usize, operation: Operation) {
         let users = self.plan.users;
         let user = self.devices[place].user;
