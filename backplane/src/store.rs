@@ -49,17 +49,20 @@ pub enum Durability {
 pub enum Read {
     /// The newest message of a conversation.
     HistoryHead(ConversationKey),
-    /// Messages with `after < seq`, ascending, at most `rows`.
+    /// Messages with `after < seq`, ascending, at most `rows`, and none behind the one with which their payloads reach
+    /// `bytes`: so a short answer is the end of the conversation only if they do not.
     HistoryAfter {
         conversation: ConversationKey,
         after: u64,
         rows: usize,
+        bytes: usize,
     },
-    /// Messages with `seq < before`, descending, at most `rows`.
+    /// Messages with `seq < before`, descending, bounded in the same way.
     HistoryBefore {
         conversation: ConversationKey,
         before: u64,
         rows: usize,
+        bytes: usize,
     },
     /// One message.
     HistoryAt {
@@ -161,4 +164,26 @@ pub enum StoreError {
     /// A row does not decode: never skipped, never repaired silently.
     #[error("corrupt row in {table}: {what}")]
     Corrupt { table: &'static str, what: String },
+}
+
+/// Takes rows until their payloads reach a number of bytes: the bound of the history reads, for drivers and readers alike.
+#[derive(Debug)]
+pub struct PayloadBound {
+    bytes_left: usize,
+}
+
+impl PayloadBound {
+    pub fn new(bytes: usize) -> Self {
+        Self { bytes_left: bytes }
+    }
+
+    /// Counts a row that was taken.
+    pub fn take(&mut self, row: &HistoryRow) {
+        self.bytes_left = self.bytes_left.saturating_sub(row.message.payload.len());
+    }
+
+    /// No row is taken any more.
+    pub fn is_reached(&self) -> bool {
+        self.bytes_left == 0
+    }
 }

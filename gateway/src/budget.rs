@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Limits};
 use crate::counts::Board;
-use crate::pages::{Ask, HEADS_WAITING_MAX, Reply};
+use crate::pages::{Ask, BATCH_MAX, HEADS_WAITING_MAX, Reply, page_reading_bytes};
 use crate::shard::{EXTRAS_BYTES, SPARES_BYTES_MAX};
 use crate::slab::ENTRY_BYTES;
 use crate::wheel::WHEEL_BYTES;
@@ -62,6 +62,7 @@ fn parts(limits: &Limits, setup: &Setup, shards: usize) -> Vec<(&'static str, us
     let heads = HEADS_WAITING_MAX * readers;
     let unrouted = connections * readers;
     let pages = asks * limits.page_bytes_max;
+    let reading = readers * BATCH_MAX * page_reading_bytes(limits.page_bytes_max);
     vec![
         ("ring, its buffers and slots", setup.bytes()),
         ("idle connections", connections * ENTRY_BYTES),
@@ -83,6 +84,7 @@ fn parts(limits: &Limits, setup: &Setup, shards: usize) -> Vec<(&'static str, us
         ),
         ("routes that have to go", unrouted * size_of::<Route>()),
         ("pages on their way", pages),
+        ("messages read for pages", reading.div_ceil(shards)),
         (
             "hints of one turn",
             limits.downlinks_per_turn * size_of::<Downlink>() + link::QUEUE_BYTES_MAX,

@@ -7,8 +7,9 @@ mod answer;
 mod desk;
 mod reader;
 
+pub(crate) use answer::page_reading_bytes;
 pub(crate) use desk::{Desk, HEADS_WAITING_MAX};
-pub(crate) use reader::{Reader, pool, spawn};
+pub(crate) use reader::{BATCH_MAX, Reader, pool, spawn};
 
 use crate::close::Reason;
 use millpond_backplane::routes::Route;

@@ -1,13 +1,13 @@
 //! A live server against bytes that no honest client sends. The decoder is the oracle of what each of them means.
 
-use crate::peer::{End, Peer, hello};
+use crate::peer::{End, Peer, hello, with};
 use crate::server::{Server, eventually};
 use millpond_wire::{
     Ack, AckStatus, Bye, CLIENT_FRAME_BYTES_MAX, Code, Conversation, CursorAck, Decoded, Deliver,
     Direction, Echo, Echoed, Error, Frame, From, GoAway, HELLO_BYTES_MAX, History, HistoryPage,
-    Ignored, Kind, List, Mark, MarkKind, Mode, PREFACE, Ping, Pong, Receipt, Record, Records,
-    Reset, Scope, Send, SendAck, Sync, SyncDone, Tag, UserId, Welcome, decode, encode,
-    encode_record,
+    Ignored, Kind, List, Mark, MarkKind, Mode, PAYLOAD_BYTES_MAX, PREFACE, Ping, Pong, Receipt,
+    Record, Records, Reset, Scope, Send, SendAck, Sync, SyncDone, Tag, UserId, Welcome, decode,
+    encode, encode_record,
 };
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -123,6 +123,61 @@ fn a_hundred_thousand_bad_connections_disturb_nobody() {
         after < before + 16 * 1024,
         "memory grew from {before} to {after} KiB"
     );
+}
+
+/// Pages of the largest messages, asked for by clients that do not read them.
+#[test]
+fn pages_of_large_messages_stay_inside_the_memory_that_was_printed() {
+    const MESSAGES: u64 = 150;
+    const READERS: u64 = 150;
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(data.path(), &[]);
+    let token = server.token(USER);
+    let (mut writer, epoch, _) = Peer::join(server.listen, 1, &token);
+    let text = "x".repeat(PAYLOAD_BYTES_MAX);
+    for id in 1..=MESSAGES {
+        writer.send_text(9, id, &text);
+        writer.answer(id).expect("taken");
+    }
+    let before = server.resident_kib();
+    let mut storm = Vec::new();
+    let conversation = with(9);
+    for rid in 1..=4 {
+        let from = From::Before(u64::MAX);
+        encode(
+            &Frame::History(History {
+                rid,
+                conversation,
+                from,
+                limit: 0,
+            }),
+            &mut storm,
+        );
+    }
+    encode(
+        &Frame::Sync(Sync {
+            rid: 9,
+            epoch,
+            cursor: 0,
+            max_bytes: 0,
+        }),
+        &mut storm,
+    );
+    let greedy: Vec<_> = (0..READERS)
+        .map(|reader| {
+            let (mut peer, _) = Peer::connect(server.listen, 100 + reader, &token, None);
+            peer.write(&storm);
+            peer
+        })
+        .collect();
+    let peak = (0..100).map(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        server.resident_kib()
+    });
+    let peak = peak.max().expect("a hundred looks");
+    drop(greedy);
+    assert!(server.lives());
+    assert!(peak < before + 200 * 1024, "from {before} to {peak} KiB");
 }
 
 /// What a connection showed from now to its end, or to the answer of the sentinel.

@@ -2,10 +2,10 @@
 
 use crate::error::store_error;
 use crate::tables::{Table, Tables};
-use fjall::{Guard, Readable, Snapshot, UserValue};
+use fjall::{Readable, Snapshot, UserValue};
 use millpond_backplane::codec::{self, Undecodable};
 use millpond_backplane::row::{HistoryRow, InboxRow};
-use millpond_backplane::store::{Answer, Read, StoreError};
+use millpond_backplane::store::{Answer, PayloadBound, Read, StoreError};
 use millpond_backplane::{ConversationKey, VirtualPartition};
 use millpond_wire::{DeviceId, UserId};
 
@@ -17,25 +17,35 @@ pub(crate) struct View<'a> {
 impl View<'_> {
     pub(crate) fn answer(&self, read: &Read) -> Result<Answer, StoreError> {
         match *read {
-            Read::HistoryHead(conversation) => {
-                self.history(conversation, (0, u64::MAX), Order::Descending, 1)
-            }
+            Read::HistoryHead(conversation) => self.history(
+                conversation,
+                (0, u64::MAX),
+                Order::Descending,
+                1,
+                usize::MAX,
+            ),
             Read::HistoryAfter {
                 conversation,
                 after,
                 rows,
+                bytes,
             } => match after.checked_add(1) {
-                Some(first) => {
-                    self.history(conversation, (first, u64::MAX), Order::Ascending, rows)
-                }
+                Some(first) => self.history(
+                    conversation,
+                    (first, u64::MAX),
+                    Order::Ascending,
+                    rows,
+                    bytes,
+                ),
                 None => Ok(Answer::History(Vec::new())),
             },
             Read::HistoryBefore {
                 conversation,
                 before,
                 rows,
+                bytes,
             } => match before.checked_sub(1) {
-                Some(last) => self.history(conversation, (0, last), Order::Descending, rows),
+                Some(last) => self.history(conversation, (0, last), Order::Descending, rows, bytes),
                 None => Ok(Answer::History(Vec::new())),
             },
             Read::HistoryAt { conversation, seq } => self.history_at(conversation, seq),
@@ -93,13 +103,18 @@ impl View<'_> {
         seqs: (u64, u64),
         order: Order,
         rows: usize,
+        bytes: usize,
     ) -> Result<Answer, StoreError> {
+        let mut bound = PayloadBound::new(bytes);
         let key = |seq, out: &mut Vec<u8>| codec::history_key(conversation, seq, out);
         let range = Range::of(seqs, key);
         let decode = |key: &[u8], value: &[u8]| -> Result<HistoryRow, Undecodable> {
             codec::decode_history(conversation, codec::history_seq(key)?, value)
         };
-        let found = self.range(Table::History, &range, order, rows, decode)?;
+        let found = self.range(Table::History, &range, order, rows, decode, |row| {
+            bound.take(row);
+            bound.is_reached()
+        })?;
         Ok(Answer::History(found))
     }
 
@@ -114,7 +129,7 @@ impl View<'_> {
         let decode = |key: &[u8], value: &[u8]| -> Result<(u64, InboxRow), Undecodable> {
             Ok((codec::inbox_cursor(key)?, codec::decode_inbox(user, value)?))
         };
-        let found = self.range(Table::Inbox, &range, order, rows, decode)?;
+        let found = self.range(Table::Inbox, &range, order, rows, decode, |_| false)?;
         Ok(Answer::Inbox(found))
     }
 
@@ -129,7 +144,9 @@ impl View<'_> {
             out.extend_from_slice(&id.to_be_bytes());
         });
         let decode = |key: &[u8], _: &[u8]| Ok(codec::decode_dedup_key(key)?.client_msg_id);
-        let found = self.range(Table::Dedup, &range, Order::Descending, 1, decode)?;
+        let found = self.range(Table::Dedup, &range, Order::Descending, 1, decode, |_| {
+            false
+        })?;
         Ok(Answer::DedupHighest(found.first().copied()))
     }
 
@@ -155,10 +172,8 @@ impl View<'_> {
         order: Order,
         rows: usize,
         decode: impl Fn(&[u8], &[u8]) -> Result<T, Undecodable>,
+        mut is_last: impl FnMut(&T) -> bool,
     ) -> Result<Vec<T>, StoreError> {
-        if rows == 0 {
-            return Ok(Vec::new());
-        }
         let keyspace = self.tables.of(table);
         let bounds = range.first.as_slice()..=range.last.as_slice();
         let mut found = self.snapshot.range(keyspace, bounds);
@@ -166,13 +181,19 @@ impl View<'_> {
             Order::Ascending => found.next(),
             Order::Descending => found.next_back(),
         };
-        let row = |guard: Guard| {
+        let mut taken = Vec::new();
+        for guard in std::iter::from_fn(next).take(rows) {
             let (key, value) = guard
                 .into_inner()
                 .map_err(|error| store_error(table.name(), &error))?;
-            decode(&key, &value).map_err(|error| corrupt(table, error))
-        };
-        std::iter::from_fn(next).take(rows).map(row).collect()
+            let row = decode(&key, &value).map_err(|error| corrupt(table, error))?;
+            let last = is_last(&row);
+            taken.push(row);
+            if last {
+                break;
+            }
+        }
+        Ok(taken)
     }
 }
 

@@ -67,6 +67,7 @@ fn last_whole_batch(store: &FjallStore) -> u64 {
         conversation: conversation(7),
         after: 0,
         rows: usize::MAX,
+        bytes: usize::MAX,
     };
     let answers = store.read(&[page]).unwrap();
     let [Answer::History(rows)] = &answers[..] else {

@@ -161,6 +161,7 @@ fn a_row_that_does_not_decode_is_an_error_that_names_its_table() {
         conversation: conversation(),
         after: 0,
         rows: 10,
+        bytes: usize::MAX,
     };
     for read in [
         page,
@@ -357,6 +358,7 @@ fn rows_or_error(directory: &Path, rows: u64) -> bool {
         conversation: conversation(),
         after: 0,
         rows: usize::MAX,
+        bytes: usize::MAX,
     };
     let Ok(answers) = store.read(&[page]) else {
         return false;

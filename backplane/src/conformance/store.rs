@@ -125,6 +125,7 @@ fn history_pages_in_both_directions(store: &dyn Store) {
             conversation,
             after,
             rows,
+            bytes: usize::MAX,
         };
         seqs(&ask(store, read))
     };
@@ -133,6 +134,7 @@ fn history_pages_in_both_directions(store: &dyn Store) {
             conversation,
             before,
             rows,
+            bytes: usize::MAX,
         };
         seqs(&ask(store, read))
     };
@@ -161,6 +163,33 @@ fn history_pages_in_both_directions(store: &dyn Store) {
     };
     let row = history_row(conversation, 257, 257);
     assert_eq!(ask(store, at), Answer::History(vec![row]));
+    pages_end_at_their_bytes(store, conversation);
+}
+
+/// At the row with which the payloads reach the bound, which is there; so one row is always found.
+fn pages_end_at_their_bytes(store: &dyn Store, conversation: ConversationKey) {
+    let payload = |seq| history_row(conversation, seq, seq).message.payload.len();
+    for (bytes, forward, backward) in [
+        (0, vec![1], vec![257]),
+        (1, vec![1], vec![257]),
+        (payload(1), vec![1], vec![257]),
+        (payload(257) + 1, vec![1, 2], vec![257, 256]),
+    ] {
+        let after = Read::HistoryAfter {
+            conversation,
+            after: 0,
+            rows: 100,
+            bytes,
+        };
+        let before = Read::HistoryBefore {
+            conversation,
+            before: 258,
+            rows: 100,
+            bytes,
+        };
+        assert_eq!(seqs(&ask(store, after)), forward, "{bytes} bytes");
+        assert_eq!(seqs(&ask(store, before)), backward, "{bytes} bytes");
+    }
 }
 
 fn neighbours_do_not_leak(store: &dyn Store) {
@@ -179,6 +208,7 @@ fn neighbours_do_not_leak(store: &dyn Store) {
             conversation,
             after: 0,
             rows: 10,
+            bytes: usize::MAX,
         };
         let only = vec![history_row(conversation, 3, 1)];
         assert_eq!(ask(store, page), Answer::History(only.clone()));
@@ -427,6 +457,7 @@ fn writing_again_changes_nothing(store: &dyn Store) {
             conversation: direct(),
             after: 0,
             rows: 100,
+            bytes: usize::MAX,
         };
         (ask(store, all), Replaced::read(store))
     };
@@ -455,6 +486,7 @@ fn large_payloads_come_back(store: &dyn Store) {
         conversation: direct(),
         after: 0,
         rows: 100,
+        bytes: usize::MAX,
     };
     assert_eq!(ask(store, page), Answer::History(rows));
 }

@@ -1,10 +1,10 @@
-//! A batch of questions, answered with at most two batched reads: pointers, heads and history pages first, then the
-//! messages that the pointers name.
+//! A batch of questions, answered with batched reads: pointers, heads and history pages first, then the messages that the
+//! pointers name, a few at a time until a page is full. So what is held at once is bounded in bytes, not only in rows.
 
 use super::{Ask, Found, HistoryAsk, OpenAsk, Opened, Page, PageAsk, Reply, ReplyBody};
 use millpond_backplane::row::{HistoryRow, InboxRow, UserRow};
-use millpond_backplane::store::{Answer, Read, Store, StoreError};
-use millpond_wire::{From, Reset, UserId, encode_record};
+use millpond_backplane::store::{Answer, PayloadBound, Read, Store, StoreError};
+use millpond_wire::{From, PAYLOAD_BYTES_MAX, Reset, UserId, encode_record};
 
 /// Replies to `asks`, in order. Routes were written before.
 pub(super) fn answer(
@@ -16,21 +16,41 @@ pub(super) fn answer(
     asks.iter()
         .for_each(|placed| first_reads(placed.ask, &mut reads));
     let mut answers = store.read(&reads)?.into_iter();
-    let drafts: Vec<_> = asks
+    let mut drafts: Vec<_> = asks
         .iter()
         .map(|placed| draft(store.epoch(), placed, &mut answers))
         .collect();
-    let mut pointed = Vec::new();
-    drafts
-        .iter()
-        .for_each(|draft| draft.second_reads(&mut pointed));
-    let mut messages = store.read(&pointed)?.into_iter();
+    read_pointed(store, &mut drafts)?;
     for (placed, draft) in asks.iter().zip(drafts) {
-        let body = draft.finish(placed.ask, &mut messages)?;
         let to = placed.ask.from();
+        let body = draft.finish(placed.ask);
         replies.push(Reply { to, body });
     }
     Ok(())
+}
+
+/// Reads what the pointers name, in rounds, until every page is full or has all.
+fn read_pointed(store: &dyn Store, drafts: &mut [Draft]) -> Result<(), StoreError> {
+    loop {
+        let mut reads = Vec::new();
+        drafts.iter().for_each(|draft| draft.next_reads(&mut reads));
+        if reads.is_empty() {
+            return Ok(());
+        }
+        let mut answers = store.read(&reads)?.into_iter();
+        for draft in &mut *drafts {
+            draft.take(&mut answers)?;
+        }
+    }
+}
+
+/// Runs of pointers that one page reads in one round: each brings at most a page, and one message more.
+const RUNS_PER_ROUND: usize = 8;
+
+/// What one question may hold while it is answered with a page of at most so many bytes.
+pub(crate) const fn page_reading_bytes(page_bytes: usize) -> usize {
+    let read = page_bytes + PAYLOAD_BYTES_MAX;
+    read + RUNS_PER_ROUND * read
 }
 
 /// A question, after what it does to the routes was done.
@@ -44,11 +64,19 @@ pub(super) struct Placed<'a> {
 /// Answered already, or as far as pointers go.
 enum Draft {
     Done(ReplyBody),
-    Pointers {
-        epoch: u64,
-        rows: Vec<(u64, InboxRow)>,
-        end: bool,
-    },
+    Pointers(Pointers),
+}
+
+/// A page on its way from pointers to messages.
+struct Pointers {
+    epoch: u64,
+    rows: Vec<(u64, InboxRow)>,
+    /// Nothing lies behind the pointers.
+    end: bool,
+    /// Of the first pointers, as many as were read.
+    found: Vec<HistoryRow>,
+    bytes: usize,
+    bound: PayloadBound,
 }
 
 fn first_reads(ask: &Ask, reads: &mut Vec<Read>) {
@@ -73,17 +101,19 @@ fn first_reads(ask: &Ask, reads: &mut Vec<Read>) {
 }
 
 fn history_read(history: &HistoryAsk) -> Read {
-    let (conversation, rows) = (history.conversation, history.rows);
+    let (conversation, rows, bytes) = (history.conversation, history.rows, history.bytes);
     match history.start {
         From::Before(before) => Read::HistoryBefore {
             conversation,
             before,
             rows,
+            bytes,
         },
         From::After(after) => Read::HistoryAfter {
             conversation,
             after,
             rows,
+            bytes,
         },
     }
 }
@@ -126,7 +156,14 @@ fn page_draft(page: &PageAsk, epoch: u64, head: u64, rows: Vec<(u64, InboxRow)>)
         return Draft::Done(page_of(page, epoch, true, Found::Reset { reason, head }));
     }
     let end = rows.len() < page.rows;
-    Draft::Pointers { epoch, rows, end }
+    Draft::Pointers(Pointers {
+        epoch,
+        rows,
+        end,
+        found: Vec::new(),
+        bytes: page.bytes,
+        bound: PayloadBound::new(page.bytes),
+    })
 }
 
 fn page_of(page: &PageAsk, epoch: u64, end: bool, found: Found) -> ReplyBody {
@@ -140,38 +177,65 @@ fn page_of(page: &PageAsk, epoch: u64, end: bool, found: Found) -> ReplyBody {
 }
 
 impl Draft {
-    fn second_reads(&self, reads: &mut Vec<Read>) {
-        if let Self::Pointers { rows, .. } = self {
-            reads.extend(runs(rows).map(|run| Read::HistoryAfter {
+    fn next_reads(&self, reads: &mut Vec<Read>) {
+        if let Self::Pointers(pointers) = self {
+            reads.extend(pointers.next_runs().map(|run| Read::HistoryAfter {
                 conversation: run[0].1.conversation,
                 after: run[0].1.seq - 1,
                 rows: run.len(),
+                bytes: pointers.bytes,
             }));
         }
     }
 
-    fn finish(
-        self,
-        ask: &Ask,
-        messages: &mut impl Iterator<Item = Answer>,
-    ) -> Result<ReplyBody, StoreError> {
-        let (epoch, rows, end) = match self {
-            Self::Done(body) => return Ok(body),
-            Self::Pointers { epoch, rows, end } => (epoch, rows, end),
-        };
-        let Ask::Page(page) = ask else {
-            unreachable!("only pages read pointers")
-        };
-        let mut found = Vec::with_capacity(rows.len());
-        for run in runs(&rows) {
-            let there = history(messages);
-            check_run(run, &there)?;
-            found.extend(there);
+    /// Takes the answers to [`Draft::next_reads`].
+    fn take(&mut self, answers: &mut impl Iterator<Item = Answer>) -> Result<(), StoreError> {
+        match self {
+            Self::Done(_) => Ok(()),
+            Self::Pointers(pointers) => pointers.take(answers),
         }
+    }
+
+    fn finish(self, ask: &Ask) -> ReplyBody {
+        match (self, ask) {
+            (Self::Done(body), _) => body,
+            (Self::Pointers(pointers), Ask::Page(page)) => pointers.finish(page),
+            (Self::Pointers(_), _) => unreachable!("only pages read pointers"),
+        }
+    }
+}
+
+impl Pointers {
+    fn next_runs(&self) -> impl Iterator<Item = &[(u64, InboxRow)]> {
+        let left = if self.bound.is_reached() {
+            &[]
+        } else {
+            &self.rows[self.found.len()..]
+        };
+        runs(left).take(RUNS_PER_ROUND)
+    }
+
+    fn take(&mut self, answers: &mut impl Iterator<Item = Answer>) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        let mut whole = true;
+        for run in self.next_runs() {
+            let there = history(answers);
+            check_run(run, &there, self.bytes)?;
+            if whole {
+                whole = there.len() == run.len();
+                found.extend(there);
+            }
+        }
+        found.iter().for_each(|row| self.bound.take(row));
+        self.found.append(&mut found);
+        Ok(())
+    }
+
+    fn finish(self, page: &PageAsk) -> ReplyBody {
         let mut records = Vec::new();
-        let count = encode_rows(page.from.user, page.bytes, &found, &mut records);
-        let end = end && count == rows.len();
-        let found = match rows.first() {
+        let count = encode_rows(page.from.user, page.bytes, &self.found, &mut records);
+        let end = self.end && count == self.rows.len();
+        let found = match self.rows.first() {
             None => Found::Nothing,
             Some((first, _)) => Found::Rows {
                 first: *first,
@@ -179,7 +243,7 @@ impl Draft {
                 records,
             },
         };
-        Ok(page_of(page, epoch, end, found))
+        page_of(page, self.epoch, end, found)
     }
 }
 
@@ -188,11 +252,17 @@ fn runs(rows: &[(u64, InboxRow)]) -> impl Iterator<Item = &[(u64, InboxRow)]> {
     rows.chunk_by(|(_, a), (_, b)| a.conversation == b.conversation && a.seq + 1 == b.seq)
 }
 
-fn check_run(run: &[(u64, InboxRow)], found: &[HistoryRow]) -> Result<(), StoreError> {
+/// A run is there as far as its bound of bytes lets it be, and nothing else is.
+fn check_run(
+    run: &[(u64, InboxRow)],
+    found: &[HistoryRow],
+    bytes: usize,
+) -> Result<(), StoreError> {
     let same = |((_, pointer), row): (&(u64, InboxRow), &HistoryRow)| {
         pointer.seq == row.message.seq && pointer.conversation == row.message.conversation
     };
-    if run.len() == found.len() && run.iter().zip(found).all(same) {
+    let is_whole = run.len() == found.len() || (!found.is_empty() && reach(found, bytes));
+    if is_whole && run.iter().zip(found).all(same) {
         return Ok(());
     }
     Err(StoreError::Corrupt {
@@ -201,12 +271,19 @@ fn check_run(run: &[(u64, InboxRow)], found: &[HistoryRow]) -> Result<(), StoreE
     })
 }
 
+/// Whether the payloads of `rows` are what ended a read of `bytes`.
+fn reach(rows: &[HistoryRow], bytes: usize) -> bool {
+    let mut bound = PayloadBound::new(bytes);
+    rows.iter().for_each(|row| bound.take(row));
+    bound.is_reached()
+}
+
 fn history_page(ask: &HistoryAsk, rows: &[HistoryRow]) -> ReplyBody {
     let mut records = Vec::new();
     let count = encode_rows(ask.from.user, ask.bytes, rows, &mut records);
     ReplyBody::History {
         rid: ask.rid,
-        end: count == rows.len() && rows.len() < ask.rows,
+        end: count == rows.len() && rows.len() < ask.rows && !reach(rows, ask.bytes),
         records,
     }
 }

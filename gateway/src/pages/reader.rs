@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Questions answered together.
-const BATCH_MAX: usize = 256;
+/// Questions answered together: what they may hold at a time is in the budget.
+pub(crate) const BATCH_MAX: usize = 32;
 /// How long a reader waits for room in a shard's queue before it looks again.
 const ROOM_WAIT: Duration = Duration::from_millis(1);
 

@@ -404,6 +404,7 @@ fn time_and_positions_never_go_back() {
         conversation: direct(1, 2),
         after: 0,
         rows: 9,
+        bytes: usize::MAX,
     }) else {
         panic!("history")
     };

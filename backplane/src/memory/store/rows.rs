@@ -3,7 +3,7 @@
 use crate::row::{
     DedupKey, DedupRow, HistoryRow, InboxRow, MarksRow, PartitionRow, Stage, UserRow,
 };
-use crate::store::{Answer, Read, Write};
+use crate::store::{Answer, PayloadBound, Read, Write};
 use crate::{ConversationKey, Position, VirtualPartition};
 use millpond_wire::{DeviceId, UserId};
 use std::collections::BTreeMap;
@@ -78,17 +78,21 @@ impl Rows {
 
     pub(super) fn read(&self, read: &Read) -> Answer {
         match *read {
-            Read::HistoryHead(conversation) => self.history_before(conversation, None, 1),
+            Read::HistoryHead(conversation) => {
+                self.history_before(conversation, None, 1, usize::MAX)
+            }
             Read::HistoryAfter {
                 conversation,
                 after,
                 rows,
-            } => self.history_after(conversation, after, rows),
+                bytes,
+            } => self.history_after(conversation, after, rows, bytes),
             Read::HistoryBefore {
                 conversation,
                 before,
                 rows,
-            } => self.history_before(conversation, Some(before), rows),
+                bytes,
+            } => self.history_before(conversation, Some(before), rows, bytes),
             Read::HistoryAt { conversation, seq } => {
                 let row = self.history.get(&(conversation, seq));
                 Answer::History(row.map(|(row, _)| row.clone()).into_iter().collect())
@@ -112,14 +116,20 @@ impl Rows {
         }
     }
 
-    fn history_after(&self, conversation: ConversationKey, after: u64, rows: usize) -> Answer {
+    fn history_after(
+        &self,
+        conversation: ConversationKey,
+        after: u64,
+        rows: usize,
+        bytes: usize,
+    ) -> Answer {
         let Some(first) = after.checked_add(1) else {
             return Answer::History(Vec::new());
         };
         let found = self
             .history
             .range((conversation, first)..=(conversation, u64::MAX));
-        Answer::History(found.take(rows).map(|(_, (row, _))| row.clone()).collect())
+        Answer::History(bounded(found.map(|(_, (row, _))| row), rows, bytes))
     }
 
     /// Without a bound when `before` is `None`.
@@ -128,6 +138,7 @@ impl Rows {
         conversation: ConversationKey,
         before: Option<u64>,
         rows: usize,
+        bytes: usize,
     ) -> Answer {
         let last = match before {
             None => u64::MAX,
@@ -135,8 +146,7 @@ impl Rows {
             Some(before) => before - 1,
         };
         let found = self.history.range((conversation, 0)..=(conversation, last));
-        let found = found.rev().take(rows);
-        Answer::History(found.map(|(_, (row, _))| row.clone()).collect())
+        Answer::History(bounded(found.rev().map(|(_, (row, _))| row), rows, bytes))
     }
 
     fn dedup_highest(
@@ -251,4 +261,21 @@ fn unit_of(write: &Write) -> Unit {
             stage, partition, ..
         } => Unit::Partition(*stage, *partition),
     }
+}
+
+fn bounded<'a>(
+    found: impl Iterator<Item = &'a HistoryRow>,
+    rows: usize,
+    bytes: usize,
+) -> Vec<HistoryRow> {
+    let mut bound = PayloadBound::new(bytes);
+    let mut taken = Vec::new();
+    for row in found.take(rows) {
+        bound.take(row);
+        taken.push(row.clone());
+        if bound.is_reached() {
+            break;
+        }
+    }
+    taken
 }
