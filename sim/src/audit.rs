@@ -1,7 +1,7 @@
 //! Quiet, and what must be true after it: everything acknowledged is at every device within a heartbeat, histories are
 //! whole, marks are where clients put them.
 
-use crate::device::{Around, key};
+use crate::device::{Around, Device, key};
 use crate::fault::{Fault, Faults};
 use crate::notes::Finding;
 use crate::world::{Outcome, World};
@@ -169,11 +169,18 @@ impl World {
                     "user {} device {} is connected and stands at {at:?}, its inbox at {head}; {}",
                     device.user,
                     device.name,
-                    device.inside()
+                    self.inside(device)
                 ));
             }
         }
         None
+    }
+
+    /// For a person who looks at one seed.
+    fn inside(&self, device: &Device) -> String {
+        let gates = self.notes.timeline.as_ref().map(|_| &self.server.gates);
+        let routes = self.server.routes_of(device.user);
+        format!("{} routes {routes:?} {gates:?}", device.inside())
     }
 
     fn unrest(&self) -> String {

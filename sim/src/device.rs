@@ -221,7 +221,8 @@ impl Device {
                 user: self.user,
                 device: self.name,
                 epoch,
-                head: cursor,
+                // After a reset that was not saved, less is held than the storage says.
+                head: self.held.last().map_or(0, |held| held.cursor.min(cursor)),
                 at: notes.now_us,
             }),
             None => self.forgot_above = Some(0),
@@ -345,8 +346,12 @@ impl Device {
                 Wish::Close { last_words } => {
                     self.dialing = false;
                     self.live_since_us = None;
-                    if let Some(mut wire) = self.wire.take() {
-                        let _ = wire.peer.write(&last_words);
+                    if let Some(mut wire) = self.wire.take()
+                        && !last_words.is_empty()
+                    {
+                        let words = [&wire.out[..], &last_words].concat();
+                        // What does not fit is lost, as with a real socket.
+                        let _ = wire.peer.write(&words);
                         around.notes.see_frames(&last_words);
                     }
                 }
@@ -668,12 +673,13 @@ impl Device {
         for held in backup.held {
             device.hold_again(held, notes);
         }
-        if let Some(position) = device.saved.position {
+        // After a reset that was not saved, less is held than the storage says.
+        if let (Some(position), Some(last)) = (device.saved.position, device.held.last()) {
             notes.note(checker::Operation::Reset {
                 user: device.user,
                 device: name,
                 epoch: position.epoch,
-                head: position.cursor,
+                head: last.cursor.min(position.cursor),
                 at: notes.now_us,
             });
         }

@@ -23,10 +23,12 @@ mod plan;
 mod prober;
 mod server;
 mod shelf;
+mod shrink;
 mod world;
 
 pub use fault::{Fault, Faults};
 pub use notes::{Finding, Line, Tally};
 pub use operation::{Operation, Operations, RECORDS, by_command, by_frame, by_inbox};
 pub use plan::{Bug, Driver, Plan};
+pub use shrink::shrink;
 pub use world::{Outcome, Watch, run};

@@ -1,67 +1,244 @@
-//! Runs seeds: one with its timeline, or many.
+//! Runs seeds: one with its timeline, many on all cores, or the table of planted bugs.
 
 #![expect(clippy::print_stdout, reason = "a program for a person")]
 
 use clap::Parser;
-use millpond_sim::{Plan, Tally, Watch, run};
-use std::time::Instant;
+use millpond_sim::{Bug, Driver, Outcome, Plan, Tally, Watch, run, shrink};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Simulates Millpond under accidents, and says what breaks.
 #[derive(Parser, Debug)]
 struct Args {
-    /// Replays one seed, with the timeline.
+    /// Replays one seed, with the timeline of each actor.
     #[arg(long)]
     seed: Option<u64>,
+    /// With --seed: reduces a failing run first.
+    #[arg(long)]
+    shrink: bool,
+    /// With --seed: the last lines shown of each actor.
+    #[arg(long, default_value_t = 40)]
+    lines: usize,
     /// The first of many seeds.
     #[arg(long, default_value_t = 0)]
     from: u64,
     /// How many seeds to run.
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
+    /// Runs on all cores for so long instead.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Runs until each planted bug is found, and prints how many seeds that took.
+    #[arg(long)]
+    planted: bool,
+    /// Plants a bug, by the number of its line in the table.
+    #[arg(long)]
+    bug: Option<usize>,
 }
 
-fn main() {
+/// Seeds that a planted bug may take.
+const PLANTED_SEEDS_MAX: u64 = 10_000;
+/// Findings shown of many seeds.
+const SHOWN_MAX: usize = 20;
+
+fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(seed) = args.seed {
-        let plan = Plan::of(seed);
-        println!("{plan:?}");
-        let outcome = run(
-            &plan,
-            Watch {
-                timeline: true,
-                seen: false,
-            },
-        );
-        for line in &outcome.timeline {
-            println!(
-                "{:>12.6} {:<24} {}",
-                line.at_us as f64 / 1e6,
-                line.actor,
-                line.what
-            );
-        }
-        println!("{:#?}", outcome.findings);
-        return;
+    let bug = args
+        .bug
+        .and_then(|number| Bug::ALL.get(number.checked_sub(1)?));
+    if args.planted {
+        return planted();
     }
-    let began = Instant::now();
-    let mut tally = Tally::default();
-    for seed in args.from..args.from + args.seeds {
-        let outcome = run(&Plan::of(seed), Watch::default());
-        tally.add(&outcome.tally);
-        if let Some(first) = outcome.findings.first() {
-            println!(
-                "seed {seed}: {} findings; {}: {}",
-                outcome.findings.len(),
-                first.rule,
-                first.what
-            );
-        }
+    match args.seed {
+        Some(seed) => one(
+            Plan::of(seed).with_bug(bug.copied()),
+            args.shrink,
+            args.lines,
+        ),
+        None => many(&args),
     }
-    let seconds = began.elapsed().as_secs_f64();
-    println!("{tally:#?}");
+}
+
+fn one(plan: Plan, shrunk: bool, lines: usize) -> ExitCode {
+    let mut plan = plan;
+    let first = run(&plan, Watch::default());
+    if let (true, Some(finding)) = (shrunk, first.findings.first()) {
+        plan = shrink(&plan, &finding.rule);
+    }
+    let watch = Watch {
+        timeline: true,
+        seen: false,
+    };
+    let outcome = run(&plan, watch);
     println!(
-        "{} messages/s, {:.0} runs/s",
-        tally.messages as f64 / seconds,
-        tally.runs as f64 / seconds
+        "{plan:?}\nfaults: {:?}",
+        plan.faults.iter().collect::<Vec<_>>()
     );
+    tell(&outcome, lines);
+    ended(outcome.is_clean())
+}
+
+fn ended(clean: bool) -> ExitCode {
+    if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The last lines of each actor, in the order of time.
+fn tell(outcome: &Outcome, lines_max: usize) {
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut lines: Vec<_> = outcome.timeline.iter().rev().collect();
+    lines.retain(|line| {
+        let count = left.entry(&line.actor).or_default();
+        *count += 1;
+        *count <= lines_max
+    });
+    for line in lines.into_iter().rev() {
+        let (s, us) = (line.at_us / 1_000_000, line.at_us % 1_000_000);
+        println!("{s:>5}.{us:06} {:<28} {}", line.actor, line.what);
+    }
+    for finding in &outcome.findings {
+        println!("\n{}: {}", finding.rule, finding.what);
+        for step in &finding.steps {
+            println!("    {step}");
+        }
+    }
+}
+
+/// What all cores share.
+struct Shared {
+    next: AtomicU64,
+    tally: Mutex<Tally>,
+    failed: Mutex<Vec<(u64, String)>>,
+}
+
+fn many(args: &Args) -> ExitCode {
+    let began = Instant::now();
+    let until = args
+        .minutes
+        .map(|minutes| began + Duration::from_secs(60 * minutes));
+    let end = until.map_or(args.from + args.seeds, |_| u64::MAX);
+    let shared = Shared {
+        next: AtomicU64::new(args.from),
+        tally: Mutex::default(),
+        failed: Mutex::default(),
+    };
+    let cores = match until {
+        Some(_) => std::thread::available_parallelism().map_or(1, usize::from),
+        None => 1,
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| work(&shared, end, until));
+        }
+        while let Some(left) = until.and_then(|until| until.checked_duration_since(Instant::now()))
+        {
+            std::thread::sleep(left.min(Duration::from_secs(10)));
+            progress(&shared, began);
+        }
+    });
+    let tally = shared.tally.into_inner().expect("no thread has panicked");
+    let failed = shared.failed.into_inner().expect("no thread has panicked");
+    figures(&tally, began.elapsed(), cores);
+    for (seed, what) in failed.iter().take(SHOWN_MAX) {
+        println!("seed {seed}: {what:.200}");
+    }
+    println!("{} of {} runs failed", failed.len(), tally.runs);
+    if let Some((seed, _)) = failed.first() {
+        println!("look at one: cargo run --release -p millpond-sim -- --seed {seed} --shrink");
+    }
+    ended(failed.is_empty())
+}
+
+fn work(shared: &Shared, end: u64, until: Option<Instant>) {
+    while until.is_none_or(|until| Instant::now() < until) {
+        let seed = shared.next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            return;
+        }
+        let outcome = run(&Plan::of(seed), Watch::default());
+        shared
+            .tally
+            .lock()
+            .expect("no thread has panicked")
+            .add(&outcome.tally);
+        if let Some(first) = outcome.findings.first() {
+            let what = format!("{}: {}", first.rule, first.what);
+            let mut failed = shared.failed.lock().expect("no thread has panicked");
+            failed.push((seed, what));
+        }
+    }
+}
+
+fn progress(shared: &Shared, began: Instant) {
+    let tally = shared.tally.lock().expect("no thread has panicked").clone();
+    let failed = shared.failed.lock().expect("no thread has panicked").len();
+    println!(
+        "{} runs, {:.0}/s, {:.3} virtual years, {} accidents, {failed} failed",
+        tally.runs,
+        per_second(tally.runs, began.elapsed()),
+        years(tally.virtual_us),
+        tally.faults.values().sum::<u64>()
+    );
+}
+
+fn figures(tally: &Tally, took: Duration, cores: usize) {
+    println!(
+        "{} runs in {took:.1?} on {cores} cores: {:.2} virtual days, {} messages acknowledged, {} delivered",
+        tally.runs,
+        years(tally.virtual_us) * 365.25,
+        tally.messages,
+        tally.deliveries
+    );
+    let per_core = took * u32::try_from(cores).expect("few cores");
+    println!(
+        "{:.0} messages/s on one core",
+        per_second(tally.messages, per_core)
+    );
+    for (fault, count) in &tally.faults {
+        println!("{count:>10} {fault:?}");
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for a person")]
+fn per_second(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64().max(1e-9)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for a person")]
+fn years(us: u64) -> f64 {
+    us as f64 / 1e6 / 86_400.0 / 365.25
+}
+
+fn planted() -> ExitCode {
+    println!("| planted | driver | seeds to catch | as |\n| --- | --- | --- | --- |");
+    let mut all = true;
+    for bug in Bug::ALL {
+        let plans = (0..PLANTED_SEEDS_MAX).map(|seed| Plan::of(seed).with_bug(Some(bug)));
+        let caught = plans.zip(1..).find_map(|(plan, runs)| {
+            let finding = run(&plan, Watch::default()).findings.into_iter().next()?;
+            // What is wrong without the bug does not count.
+            let clean = run(&plan.with_bug(None), Watch::default()).is_clean();
+            clean.then_some((plan, runs, finding.rule))
+        });
+        match caught {
+            Some((plan, runs, rule)) => {
+                let driver = match plan.driver {
+                    Driver::Fused => "fused",
+                    Driver::TwoStage => "two-stage",
+                };
+                println!("| {} | {driver} | {runs} | {rule} |", bug.name());
+            }
+            None => {
+                all = false;
+                println!("| {} | | not in {PLANTED_SEEDS_MAX} | |", bug.name());
+            }
+        }
+    }
+    ended(all)
 }

@@ -15,8 +15,10 @@ use millpond_backplane::memory::{
     AppendFault, Atomicity, CommitFault, ManualClock, MemoryLog, MemoryRoutes, MemoryStore,
     RecordingLink,
 };
+use millpond_backplane::routes::{Route, Routes};
 use millpond_backplane::store::{Durability, StoreError};
 use millpond_router::fused::Now;
+use millpond_wire::UserId;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -413,6 +415,13 @@ impl Server {
                 }
             }
         }
+    }
+
+    pub(crate) fn routes_of(&self, user: u64) -> Vec<Route> {
+        let mut found = Vec::new();
+        let user = UserId::new(user).expect("users are small numbers");
+        self.routes.find(&[user], &mut found);
+        found
     }
 
     pub(crate) fn zombies(&self) -> usize {
