@@ -8,7 +8,7 @@
 )]
 
 use crate::config::Config;
-use crate::pages::{self, Reader};
+use crate::pages::{self, Reader, Reply};
 use crate::shard::{Driver, Inlets, Now, Order, Shard, Sleep};
 use crate::start::Seams;
 use crate::wheel::TICK;
@@ -25,6 +25,8 @@ pub struct Seat<R> {
     driver: Driver<R, Awake>,
     readers: Vec<Reader>,
     orders: mesh::Sender<Order>,
+    /// By reader: answers on their way.
+    late: Vec<Vec<Reply>>,
 }
 
 /// What a seat takes for now.
@@ -79,6 +81,7 @@ impl<R: Ring> Seat<R> {
         let shard = Shard::new(0, config.clone(), inlets, at.now());
         Self {
             driver: Driver::new(ring, Awake, shard),
+            late: readers.iter().map(|_| Vec::new()).collect(),
             readers,
             orders,
         }
@@ -94,8 +97,22 @@ impl<R: Ring> Seat<R> {
 
     /// The page readers answer what is there; says whether there was anything.
     pub fn read_pages(&mut self) -> bool {
-        let worked = self.readers.iter_mut().map(Reader::work);
-        worked.fold(false, |any, worked| any | worked)
+        let mut worked = false;
+        for (reader, late) in self.readers.iter_mut().zip(&mut self.late) {
+            worked |= !late.is_empty();
+            reader.tell(std::mem::take(late));
+            worked |= reader.work();
+        }
+        worked
+    }
+
+    /// The page readers read for what is there, but their answers are on their way until [`Seat::read_pages`].
+    pub fn read_pages_late(&mut self) {
+        for (reader, late) in self.readers.iter_mut().zip(&mut self.late) {
+            if late.is_empty() {
+                reader.read(late);
+            }
+        }
     }
 
     /// As [`crate::Gateway::drain`].

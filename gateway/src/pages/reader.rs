@@ -95,13 +95,23 @@ impl Reader {
 
     /// Answers what is there; says whether there was anything.
     pub(crate) fn work(&mut self) -> bool {
+        let mut replies = Vec::new();
+        let worked = self.read(&mut replies);
+        self.tell(replies);
+        worked
+    }
+
+    /// Finds the answers to what is there, and says nothing yet.
+    pub(crate) fn read(&mut self, replies: &mut Vec<Reply>) -> bool {
         let mut batch = Vec::new();
         self.take(&mut batch);
-        let mut replies = Vec::with_capacity(batch.len());
-        self.answer(&batch, &mut replies);
+        self.answer(&batch, replies);
+        !batch.is_empty()
+    }
+
+    pub(crate) fn tell(&mut self, replies: Vec<Reply>) {
         replies.into_iter().for_each(|reply| self.reply(reply));
         self.replies.iter_mut().for_each(Sender::flush);
-        !batch.is_empty()
     }
 
     /// Renews the lease when it is due; says how long to sleep at most.
