@@ -165,6 +165,13 @@ impl Gate {
             .is_some_and(|running| running.seat.read_pages())
     }
 
+    /// The same, but the answers are on their way for a while.
+    pub(crate) fn read_pages_late(&mut self) {
+        if let Some(running) = &mut self.seat {
+            running.seat.read_pages_late();
+        }
+    }
+
     pub(crate) fn drain(&mut self, spread: Duration) {
         if let Some(running) = &mut self.seat {
             running.seat.drain(spread);

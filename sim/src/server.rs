@@ -429,13 +429,15 @@ impl Server {
     }
 }
 
-/// After quiet begins, what no heartbeat brings again is not dropped any more.
+/// Whether something brings it again; after quiet begins, a heartbeat.
 fn is_repeated(hint: &Downlink, faults: Faults) -> bool {
-    faults != Faults::default().with(Fault::DropHint)
-        || matches!(
-            hint.body,
-            DownlinkBody::Deliver { .. } | DownlinkBody::Mark(_)
-        )
+    let quiet = faults == Faults::default().with(Fault::DropHint);
+    match hint.body {
+        DownlinkBody::Deliver { .. } | DownlinkBody::Mark(_) => true,
+        DownlinkBody::Ack(_) | DownlinkBody::Refused { .. } => !quiet,
+        // Nothing repeats it: a device whose kick is lost stays in the old epoch until it connects again.
+        DownlinkBody::Kick(_) => false,
+    }
 }
 
 fn routes(clock: &Arc<ManualClock>) -> Arc<MemoryRoutes> {

@@ -216,6 +216,9 @@ impl World {
             }
             if late && self.dice.one_in(2) {
                 self.notes.fault(Fault::LatePages);
+                if self.dice.one_in(2) {
+                    gate.read_pages_late();
+                }
             } else {
                 gate.read_pages();
             }
