@@ -213,7 +213,7 @@ impl Device {
             .iter()
             .any(|held| !same(held) || held.cursor > cursor);
         self.held.retain(|held| held.cursor <= cursor);
-        if !lost {
+        if !lost && epoch.is_some() {
             return;
         }
         match epoch {
