@@ -1,7 +1,9 @@
 //! Two people who talk to each other through the SDK as fast as acknowledgements allow, and everything they saw.
 
 use crate::peer::with;
-use millpond_client::{Client, Event, Events, MemoryStorage, Message, Options, Sent, Token};
+use millpond_client::{
+    Client, ClientError, EnqueueError, Event, Events, MemoryStorage, Message, Options, Sent, Token,
+};
 use millpond_wire::DeviceId;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -147,9 +149,10 @@ impl Side {
 
     async fn talk(&mut self, client: &Client, events: &mut Events) {
         let deadline = Instant::now() + PATIENCE;
-        while self.fill(client).await || self.open > 0 || self.hear(client, events).await {
-            if self.open > 0 {
-                self.hear(client, events).await;
+        loop {
+            let more = self.fill(client).await || self.open > 0;
+            if !self.hear(client, events).await && !more {
+                return;
             }
             assert!(
                 Instant::now() < deadline,
@@ -166,12 +169,14 @@ impl Side {
             if self.open >= WINDOW {
                 return true;
             }
+            let text = format!("{} says {}", self.seen.user, self.sent + 1);
+            let id = match client.enqueue(with(self.seen.peer), text.clone()).await {
+                Ok(id) => id,
+                // Events wait for us: they come first.
+                Err(ClientError::Enqueue(EnqueueError::Full)) => return true,
+                Err(error) => panic!("{error}"),
+            };
             self.sent += 1;
-            let text = format!("{} says {}", self.seen.user, self.sent);
-            let id = client
-                .enqueue(with(self.seen.peer), text.clone())
-                .await
-                .expect("the window is small");
             self.seen.seen.push(Sight::Sending { id, text });
             self.open += 1;
         }

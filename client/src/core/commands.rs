@@ -12,7 +12,7 @@ const MARKS_MAX: usize = 4096;
 /// Why a message was not taken. Nothing of it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnqueueError {
-    #[error("too many messages wait for their acknowledgement")]
+    #[error("too many messages wait for their acknowledgement, or events for the application")]
     Full,
     #[error("a payload holds at most {PAYLOAD_BYTES_MAX} bytes, this one {bytes}")]
     TooLarge { bytes: usize },

@@ -143,7 +143,10 @@ impl Outbox {
     /// The server asks to repeat `id` later.
     pub(crate) fn repeat(&mut self, id: u64, now: Duration, after: Duration, rng: &mut SmallRng) {
         // A refusal that comes twice, or late, says nothing about a message that is not on the way.
-        let flying = self.entries.get(&id).filter(|entry| entry.sent_at.is_some());
+        let flying = self
+            .entries
+            .get(&id)
+            .filter(|entry| entry.sent_at.is_some());
         let Some(conversation) = flying.map(|entry| entry.conversation) else {
             return;
         };
