@@ -87,7 +87,7 @@ impl World {
         let mut fed: BTreeMap<u64, Fed> = BTreeMap::new();
         loop {
             let idle = self.turn_all();
-            if idle && done(self) {
+            if idle && !self.renew_epochs() && done(self) {
                 return true;
             }
             if let Some(what) = self.late(began_us, prompt, &mut fed) {
@@ -136,6 +136,32 @@ impl World {
             gate.turn(self.notes.now_us);
         }
         idle
+    }
+
+    /// Whoever missed the kick to a new epoch connects again: nothing in the product does that yet. True when somebody had to.
+    fn renew_epochs(&mut self) -> bool {
+        let stale: Vec<_> = (0..self.devices.len())
+            .filter(|place| self.is_stale(*place))
+            .collect();
+        for place in &stale {
+            self.disconnect(*place, false);
+        }
+        !stale.is_empty()
+    }
+
+    fn is_stale(&self, place: usize) -> bool {
+        let device = &self.devices[place];
+        let live = !device.retired && device.phase() == Phase::Live;
+        let Some((epoch, _)) = device.last().filter(|_| live) else {
+            return false;
+        };
+        let user = UserId::new(device.user).expect("users are small numbers");
+        match self.server.store.read(&[Read::User(user)]).as_deref() {
+            Ok([Answer::User(Some(row))]) => {
+                epoch < self.server.store.epoch() + u64::from(row.resets)
+            }
+            _ => false,
+        }
     }
 
     /// To the next thing that is due, at most half a second: the shards have timers too.

@@ -1,6 +1,9 @@
 //! A device of a user: the real SDK core, a storage, a socket, and an application that shows what comes. It can end at
 //! any step and go on from what was saved. What it sends and sees goes to the checker.
 
+mod heard;
+mod past;
+
 use crate::chance::Chance;
 use crate::fault::{Fault, Faults};
 use crate::gate::{Gate, UNIX_MS};
@@ -8,8 +11,8 @@ use crate::notes::Notes;
 use millpond_backplane::ConversationKey;
 use millpond_checker as checker;
 use millpond_client::{
-    Change, Config, Conversation, Core, DeviceId, EnqueueError, Event, From, Kind, Message, Now,
-    Phase, Position, Reply, Saved, Taken, UserId, Wish,
+    Change, Config, Conversation, Core, DeviceId, EnqueueError, From, Kind, Now, Phase, Position,
+    Saved, Taken, UserId, Wish,
 };
 use millpond_ring::Peer;
 use std::collections::{BTreeMap, VecDeque};
@@ -195,40 +198,6 @@ impl Device {
         self.ended(notes);
     }
 
-    /// The application is gone: what it held beyond its storage's position will come again.
-    fn ended(&mut self, notes: &mut Notes) {
-        self.wire = None;
-        self.dialing = false;
-        self.live_since_us = None;
-        self.reading.clear();
-        self.asked.clear();
-        self.pages.clear();
-        let (epoch, cursor) = match self.saved.position {
-            Some(position) => (Some(position.epoch), position.cursor),
-            None => (None, 0),
-        };
-        let same = |held: &Held| epoch.is_none_or(|epoch| held.epoch == epoch);
-        let lost = self
-            .held
-            .iter()
-            .any(|held| !same(held) || held.cursor > cursor);
-        self.held.retain(|held| held.cursor <= cursor);
-        if !lost && epoch.is_some() {
-            return;
-        }
-        match epoch {
-            Some(epoch) => notes.note(checker::Operation::Reset {
-                user: self.user,
-                device: self.name,
-                epoch,
-                // After a reset that was not saved, less is held than the storage says.
-                head: self.held.last().map_or(0, |held| held.cursor.min(cursor)),
-                at: notes.now_us,
-            }),
-            None => self.forgot_above = Some(0),
-        }
-    }
-
     /// Moves bytes, time and events as far as they go.
     pub(crate) fn pump(&mut self, around: &mut Around<'_>) {
         if self.core.is_none() {
@@ -376,51 +345,6 @@ impl Device {
         }
     }
 
-    fn reply(&mut self, reply: Reply, notes: &mut Notes) {
-        match reply {
-            Reply::Page { rid, page } => {
-                let Some(conversation) = self.asked.remove(&rid) else {
-                    return;
-                };
-                for message in &page.messages {
-                    self.note_history(message, notes);
-                }
-                let seqs = page.messages.iter().map(|message| message.seq).collect();
-                let found = Some((seqs, page.end));
-                self.pages.push_back(Page {
-                    conversation,
-                    found,
-                });
-            }
-            Reply::Refused { rid, .. } => {
-                if let Some(conversation) = self.asked.remove(&rid) {
-                    self.pages.push_back(Page {
-                        conversation,
-                        found: None,
-                    });
-                }
-            }
-            Reply::Sent(_) | Reply::Failed { .. } => {
-                unreachable!("nothing is awaited")
-            }
-        }
-    }
-
-    fn note_history(&self, message: &Message, notes: &mut Notes) {
-        self.tell(notes, || {
-            let conversation = self.named(message.conversation);
-            format!("finds message {} of {conversation} in history", message.seq)
-        });
-        notes.note(checker::Operation::History {
-            reader: self.user,
-            conversation: self.named(message.conversation),
-            seq: message.seq,
-            sender: message.author().map_or(self.user, UserId::value),
-            payload: content(message.kind, &message.payload),
-            at: notes.now_us,
-        });
-    }
-
     fn take_events(&mut self, around: &mut Around<'_>) {
         let slow = around.faults.has(Fault::SlowReader);
         let now = self.now(around.notes.now_us);
@@ -445,122 +369,6 @@ impl Device {
                 core.take(taken, now);
             }
         }
-    }
-
-    fn event(&mut self, event: Event, notes: &mut Notes) {
-        let (user, device, at) = (self.user, self.name, notes.now_us);
-        match event {
-            Event::Message(message) => self.message(&message, notes),
-            Event::Sent(sent) => {
-                self.tell(notes, || {
-                    format!(
-                        "is told that {} is message {}",
-                        sent.client_msg_id, sent.seq
-                    )
-                });
-                notes.note(checker::Operation::Acked {
-                    user,
-                    device,
-                    id: sent.client_msg_id,
-                    seq: sent.seq,
-                    at,
-                });
-            }
-            Event::Failed {
-                client_msg_id,
-                code,
-                ..
-            } => notes.note(checker::Operation::Refused {
-                user,
-                device,
-                id: client_msg_id,
-                code: code.0,
-                at,
-            }),
-            Event::Reset { epoch, head, .. } => {
-                self.tell(notes, || {
-                    format!("is reset to epoch {epoch}, cursor {head}")
-                });
-                self.held.retain(|held| held.cursor <= head);
-                self.forgot_above = None;
-                notes.note(checker::Operation::Reset {
-                    user,
-                    device,
-                    epoch,
-                    head,
-                    at,
-                });
-            }
-            Event::Connected { .. } => {
-                self.live_since_us = Some(at);
-                self.tell(notes, || format!("is let in by gateway {}", self.gate));
-            }
-            Event::Disconnected { why, .. } => {
-                self.live_since_us = None;
-                self.tell(notes, || format!("is out: {why}"));
-            }
-            Event::Stopped { why } => {
-                self.tell(notes, || format!("stops: {why}"));
-                self.core = None;
-                self.ended(notes);
-            }
-            Event::Synced | Event::Receipt { .. } => {}
-        }
-    }
-
-    fn message(&mut self, message: &Message, notes: &mut Notes) {
-        let (user, device, at) = (self.user, self.name, notes.now_us);
-        if let Some(head) = self.forgot_above.take() {
-            notes.note(checker::Operation::Reset {
-                user,
-                device,
-                epoch: message.epoch,
-                head,
-                at,
-            });
-        }
-        let mine = message.author().is_none();
-        if message.counts != (message.kind == Kind::TEXT && !mine) {
-            notes.find(
-                "Unread",
-                format!(
-                    "message {} counts as unread: {}",
-                    message.seq, message.counts
-                ),
-            );
-        }
-        let operation = checker::Operation::Delivered {
-            user,
-            device,
-            epoch: message.epoch,
-            cursor: message.cursor,
-            conversation: self.named(message.conversation),
-            seq: message.seq,
-            sender: message.author().map_or(user, UserId::value),
-            origin: message
-                .origin
-                .map(|origin| (origin.device.0, origin.client_msg_id)),
-            payload: (!message.stub).then(|| content(message.kind, &message.payload)),
-            at,
-        };
-        notes.tally.deliveries += 1;
-        self.tell(notes, || {
-            format!(
-                "gets message {} of {} at epoch {}, cursor {}",
-                message.seq,
-                self.named(message.conversation),
-                message.epoch,
-                message.cursor
-            )
-        });
-        notes.note(operation);
-        self.held.push(Held {
-            operation,
-            epoch: message.epoch,
-            cursor: message.cursor,
-        });
-        let shown = self.shown.entry(message.conversation).or_default();
-        *shown = message.seq.max(*shown);
     }
 
     /// Sends a message to a user.
@@ -648,66 +456,6 @@ impl Device {
         while let Some(polled) = self.core.as_mut().and_then(Core::poll_event) {
             self.event(polled.event, around.notes);
         }
-    }
-
-    pub(crate) fn back_up(&mut self) {
-        let saved = self.saved.clone();
-        let held = match saved.position {
-            Some(position) => {
-                let kept = |held: &&Held| held.cursor <= position.cursor;
-                self.held.iter().filter(kept).cloned().collect()
-            }
-            None => Vec::new(),
-        };
-        self.backup = Some(Backup { saved, held });
-    }
-
-    /// What this device had backed up, on a device with a new id.
-    pub(crate) fn restored(&mut self, name: u64, notes: &mut Notes) -> Option<Self> {
-        let backup = self.backup.take()?;
-        let mut device = Self::new(self.user, name, self.token.clone(), self.gate);
-        device.saved = Saved {
-            device: DeviceId(name),
-            ..backup.saved
-        };
-        for held in backup.held {
-            device.hold_again(held, notes);
-        }
-        // After a reset that was not saved, less is held than the storage says.
-        if let (Some(position), Some(last)) = (device.saved.position, device.held.last()) {
-            notes.note(checker::Operation::Reset {
-                user: device.user,
-                device: name,
-                epoch: position.epoch,
-                head: last.cursor.min(position.cursor),
-                at: notes.now_us,
-            });
-        }
-        for stored in device.saved.outbox.clone() {
-            let hash = content(stored.kind, &stored.payload);
-            device.note_sent(stored.client_msg_id, stored.conversation, hash, notes);
-        }
-        device.tell(notes, || "is restored from a backup".to_owned());
-        Some(device)
-    }
-
-    fn hold_again(&mut self, mut held: Held, notes: &mut Notes) {
-        let checker::Operation::Delivered { device, .. } = &mut held.operation else {
-            unreachable!("only deliveries are held")
-        };
-        *device = self.name;
-        let before = self.held.last().map(|before| before.epoch);
-        if before.is_some_and(|before| before != held.epoch) {
-            notes.note(checker::Operation::Reset {
-                user: self.user,
-                device: self.name,
-                epoch: held.epoch,
-                head: held.cursor - 1,
-                at: notes.now_us,
-            });
-        }
-        notes.note(held.operation);
-        self.held.push(held);
     }
 
     pub(crate) fn set_clock(&mut self, skew_ms: i64) {

@@ -274,7 +274,7 @@ impl World {
         }
     }
 
-    fn disconnect(&mut self, place: usize, ghost: bool) {
+    pub(crate) fn disconnect(&mut self, place: usize, ghost: bool) {
         let mut around = Around {
             notes: &mut self.notes,
             gates: &mut self.server.gates,
