@@ -45,6 +45,8 @@ pub struct Limits {
     pub handshakes_max: u32,
     /// From the accept to a whole HELLO.
     pub handshake_deadline: Duration,
+    /// From the accept to a whole HELLO, while others wait behind: then the longest silent one makes room.
+    pub handshake_patience: Duration,
     /// Told to clients in WELCOME, ±10 %: silence after which they ping.
     pub ping_active: Duration,
     pub ping_idle: Duration,
@@ -158,6 +160,7 @@ impl Default for Limits {
             accept_backlog: 4_096,
             handshakes_max: 1_024,
             handshake_deadline: Duration::from_secs(10),
+            handshake_patience: Duration::from_secs(1),
             ping_active: Duration::from_secs(30),
             ping_idle: Duration::from_secs(285),
             ping_slack: Duration::from_secs(5),

@@ -224,6 +224,11 @@ impl Session {
         )
     }
 
+    /// Has not said who it is.
+    pub(crate) fn awaits_hello(&self) -> bool {
+        matches!(self, Self::Door { .. } | Self::Greeting { .. })
+    }
+
     /// Whose session it is, once a token said so.
     pub(crate) fn who(&self) -> Option<(UserId, DeviceId)> {
         match self {
@@ -236,8 +241,15 @@ impl Session {
     /// The tick at which it wants [`Event::Timer`], when it last heard something at `heard`.
     pub(crate) fn deadline(&self, heard: u32, around: &Around<'_>) -> Option<u32> {
         match self {
+            // At the end of the door's patience the shard has a look whether somebody waits behind it.
             Self::Door { since } | Self::Greeting { since } => {
-                Some(handshake_deadline(*since, around))
+                let patience = since.saturating_add(ticks_up(around.limits.handshake_patience));
+                let deadline = handshake_deadline(*since, around);
+                Some(if around.tick < patience {
+                    patience.min(deadline)
+                } else {
+                    deadline
+                })
             }
             Self::Opening(opening) => Some(handshake_deadline(opening.since, around)),
             Self::Open(live) => Some(live.deadline(heard, around)),

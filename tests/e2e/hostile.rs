@@ -125,6 +125,27 @@ fn a_hundred_thousand_bad_connections_disturb_nobody() {
     );
 }
 
+/// More silent connections than may stand at the door, each for less than its deadline.
+#[test]
+fn silent_connections_do_not_keep_others_out() {
+    const SILENT: usize = 3_000;
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path(), &[]);
+    let token = server.token(USER);
+    let silent: Vec<_> = (0..SILENT)
+        .map(|_| TcpStream::connect(server.listen))
+        .collect();
+    let start = Instant::now();
+    let (mut peer, ..) = Peer::join(server.listen, 1, &token);
+    let waited = start.elapsed();
+    assert!(
+        waited < Duration::from_secs(6),
+        "an honest client waited {waited:?}"
+    );
+    echo(&mut peer);
+    drop(silent);
+}
+
 /// Pages of the largest messages, asked for by clients that do not read them.
 #[test]
 fn pages_of_large_messages_stay_inside_the_memory_that_was_printed() {

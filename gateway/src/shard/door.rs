@@ -1,10 +1,15 @@
 //! Accepting: a bounded number of one-shot accepts is the admission. While too many handshakes are under way, or the slab
-//! is full, none is queued, and the backlog holds clients back.
+//! is full, none is queued, and the backlog holds clients back. Those who stand at the door and say nothing are borne for
+//! the whole deadline only while nobody has to wait behind them.
 
 use super::Shard;
+use crate::close::Reason;
+use crate::session::Event;
 use crate::slab::NIL;
 use crate::tag::{Kind, Tag};
+use crate::wheel::ticks_up;
 use millpond_ring::{Op, Slot};
+use std::collections::VecDeque;
 
 /// Ticks without accepts behind one that failed: what refuses it (memory, the table) will not change at once.
 const PAUSE_TICKS: u32 = 2;
@@ -17,6 +22,16 @@ pub(super) struct Door {
     max: u32,
     paused_until: u32,
     state: State,
+    /// Who came in, the oldest first; some of them have said who they are since, or are gone.
+    line: VecDeque<Standing>,
+}
+
+/// A connection, as it came in.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    slot: u32,
+    generation: u32,
+    since: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +52,7 @@ impl Door {
             max: u32::from(max),
             paused_until: 0,
             state: State::Open,
+            line: VecDeque::new(),
         }
     }
 
@@ -59,6 +75,7 @@ impl Shard {
         if self.door.state != State::Open || self.now.tick < self.door.paused_until {
             return;
         }
+        self.hurry();
         let limits = &self.config.limits;
         while !self.door.idle.is_empty() {
             let coming = self.door.outstanding();
@@ -71,6 +88,43 @@ impl Shard {
             let listener = self.door.listener;
             self.hands
                 .push(Kind::Accept, name, 0, Op::Accept { listener });
+        }
+    }
+
+    /// While no more can come in, whoever has stood at the door longest, and for long enough, makes room.
+    fn hurry(&mut self) {
+        let limits = &self.config.limits;
+        let (max, patience) = (limits.handshakes_max, ticks_up(limits.handshake_patience));
+        while self.handshakes + self.door.outstanding() >= max {
+            let Some(first) = self.door.line.front().copied() else {
+                return;
+            };
+            if self.is_standing(first) {
+                if self.now.tick - first.since < patience {
+                    return;
+                }
+                self.step(first.slot, Event::End(Reason::HandshakeTimeout));
+            }
+            self.door.line.pop_front();
+        }
+    }
+
+    fn is_standing(&mut self, one: Standing) -> bool {
+        let entry = self.slab.find(one.slot, one.generation);
+        entry.is_some_and(|entry| entry.session.awaits_hello())
+    }
+
+    fn stand(&mut self, slot: u32) {
+        let standing = Standing {
+            slot,
+            generation: self.slab.at(slot).generation,
+            since: self.now.tick,
+        };
+        self.door.line.push_back(standing);
+        if self.door.line.len() > 2 * self.config.limits.handshakes_max as usize {
+            let mut line = std::mem::take(&mut self.door.line);
+            line.retain(|one| self.is_standing(*one));
+            self.door.line = line;
         }
     }
 
@@ -92,6 +146,7 @@ impl Shard {
             "a new life begins without extras"
         );
         self.handshakes += 1;
+        self.stand(slot);
         self.retime(slot);
         self.rearm(slot);
     }

@@ -19,6 +19,8 @@ pub(super) static KEYS: &[Key] = &[
     ranged!(count gateway.handshakes_max, 1..=1_000_000,
         "Connections of a shard that have not shown a token yet; more wait in the backlog."),
     ranged!(duration gateway.handshake_deadline, 100 * MS..=600 * SECOND, "From the accept to a whole HELLO."),
+    ranged!(duration gateway.handshake_patience, 10 * MS..=600 * SECOND,
+        "The same while others wait at the door: then the longest silent one makes room."),
     ranged!(duration gateway.ping_active, SECOND..=HOUR, "Silence after which a client in use pings; told to it, ±10 %."),
     ranged!(duration gateway.ping_idle, SECOND..=HOUR, "The same for a client in the background."),
     ranged!(duration gateway.ping_slack, 100 * MS..=HOUR,
