@@ -94,21 +94,18 @@ impl Checker {
 
     pub(super) fn reset(&mut self, user: u64, device: u64, epoch: u64, head: u64) {
         self.report.counts.resets += 1;
-        let name = device;
-        let device = self.device(user, device);
-        let segments = &mut self.device_list[device as usize].segments;
+        let index = self.device(user, device) as usize;
+        let segments = &mut self.device_list[index].segments;
         let last = segments.last().map_or(0, |segment| segment.last);
         if head > last {
             self.report.add(Rule::ResetSkips, || {
-                let what =
-                    format!("device {name} of user {user} was moved past what it was never shown");
-                (
-                    what,
-                    vec![format!("from cursor {last} to {head}, epoch {epoch}")],
-                )
+                let what = format!(
+                    "device {device} of user {user} was moved past what it was never shown"
+                );
+                let timeline = vec![format!("from cursor {last} to {head}, epoch {epoch}")];
+                (what, timeline)
             });
         }
-        let segments = &mut self.device_list[device as usize].segments;
         segments.retain(|segment| segment.first <= head);
         for segment in segments.iter_mut() {
             segment.last = segment.last.min(head);
