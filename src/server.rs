@@ -145,6 +145,7 @@ impl Seat<'_> {
             downlinks,
             store,
             routes,
+            link: None,
         };
         Ok((self.prepared.start(seams)?, router, link_drops))
     }

@@ -22,10 +22,8 @@ pub(crate) enum Ask {
     Open(OpenAsk),
     Page(PageAsk),
     History(HistoryAsk),
-    /// Whether the inbox has grown.
-    Head {
-        from: Address,
-    },
+    /// Whether the inbox has grown; and whether this route still stands, or has to be written again.
+    Head(Route),
     /// Removes a route.
     Close(Route),
 }
@@ -151,8 +149,15 @@ impl Ask {
             Self::Open(open) => open.route.address,
             Self::Page(page) => page.from,
             Self::History(history) => history.from,
-            Self::Head { from } => *from,
-            Self::Close(route) => route.address,
+            Self::Head(route) | Self::Close(route) => route.address,
+        }
+    }
+
+    /// The route that its connection takes for its own.
+    fn asserted(&self) -> Option<Route> {
+        match self {
+            Self::Head(route) => Some(*route),
+            Self::Open(_) | Self::Page(_) | Self::History(_) | Self::Close(_) => None,
         }
     }
 
@@ -168,7 +173,7 @@ impl Ask {
                 rid: history.rid,
                 code: Code::UNAVAILABLE,
             },
-            Self::Head { .. } => ReplyBody::HeadFailed,
+            Self::Head(_) => ReplyBody::HeadFailed,
             Self::Close(_) => ReplyBody::Closed,
         };
         Reply {
@@ -184,7 +189,7 @@ impl Ask {
                 to: self.from(),
                 body: ReplyBody::OpenRefused,
             },
-            Self::Page(_) | Self::History(_) | Self::Head { .. } | Self::Close(_) => self.failed(),
+            Self::Page(_) | Self::History(_) | Self::Head(_) | Self::Close(_) => self.failed(),
         }
     }
 }

@@ -67,10 +67,11 @@ impl<R: Ring> Seat<R> {
             mut downlinks,
             store,
             routes,
+            link,
         } = seams;
         routes.renew(config.gateway, config.gateway_epoch);
         let (orders, ordered) = mesh::channel(1, Arc::clone(&bell));
-        let (readers, mut desks) = pages::pool(config, &[bell], &store, &routes);
+        let (readers, mut desks) = pages::pool(config, &[bell], &store, &routes, link);
         let inlets = Inlets {
             listener,
             appender: appenders.pop().expect(one),

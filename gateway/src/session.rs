@@ -304,15 +304,14 @@ impl Session {
     }
 
     fn route(&self, around: &Around<'_>) -> Option<Route> {
-        let (user, device, attempt) = match self {
-            Self::Opening(opening) => (opening.user, opening.device, opening.attempt),
-            Self::Open(live) => (live.user, live.device, live.attempt),
-            Self::Door { .. } | Self::Greeting { .. } | Self::Closed => return None,
-        };
-        Some(Route {
-            address: around.address(user, device),
-            attempt,
-        })
+        match self {
+            Self::Opening(opening) => Some(Route {
+                address: around.address(opening.user, opening.device),
+                attempt: opening.attempt,
+            }),
+            Self::Open(live) => Some(live.route(around)),
+            Self::Door { .. } | Self::Greeting { .. } | Self::Closed => None,
+        }
     }
 }
 
@@ -402,6 +401,13 @@ fn handshake_deadline(since: u32, around: &Around<'_>) -> u32 {
 }
 
 impl Live {
+    fn route(&self, around: &Around<'_>) -> Route {
+        Route {
+            address: around.address(self.user, self.device),
+            attempt: self.attempt,
+        }
+    }
+
     fn acked(&self) -> u64 {
         self.sent - u64::from(self.unacked)
     }

@@ -12,7 +12,7 @@ use crate::counts::Board;
 use crate::pages;
 use crate::shard::{Driver, Inlets, Now, Order, Shard, Sleep};
 use crate::wheel::TICK;
-use millpond_backplane::link::Downlink;
+use millpond_backplane::link::{Downlink, Link};
 use millpond_backplane::log::Appender;
 use millpond_backplane::mesh::{self, Bell, Receiver};
 use millpond_backplane::metrics::{Sample, Source};
@@ -43,6 +43,8 @@ pub struct Seams {
     pub downlinks: Vec<Receiver<Downlink>>,
     pub store: Arc<dyn Store>,
     pub routes: Arc<dyn Routes>,
+    /// To the connections of other gateways, which are told when one here has displaced them. `None` without others.
+    pub link: Option<Box<dyn Link>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -231,7 +233,13 @@ impl Prepared {
         seams
             .routes
             .renew(self.config.gateway, self.config.gateway_epoch);
-        let (readers, desks) = pages::pool(&self.config, &bells, &seams.store, &seams.routes);
+        let (readers, desks) = pages::pool(
+            &self.config,
+            &bells,
+            &seams.store,
+            &seams.routes,
+            seams.link,
+        );
         let mut gateway = Gateway {
             orders: Mutex::default(),
             boards: Vec::new(),

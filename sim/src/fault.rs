@@ -41,7 +41,7 @@ pub enum Fault {
     FailedAppend,
     /// A gateway's lease ends while it lives.
     LeaseEnds,
-    /// All routes are lost.
+    /// All routes and leases are lost.
     RoutesLost,
     /// Clocks are set forward and back.
     ClockJump,

@@ -4,7 +4,7 @@
 use crate::chance::Chance;
 use crate::fault::{Fault, Faults};
 use millpond_backplane::GatewayId;
-use millpond_backplane::link::Downlink;
+use millpond_backplane::link::{Downlink, Link};
 use millpond_backplane::log::Appender;
 use millpond_backplane::mesh::{self, Bell};
 use millpond_backplane::routes::Routes;
@@ -54,6 +54,7 @@ pub(crate) struct Behind {
     pub(crate) appender: Box<dyn Appender>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) routes: Arc<dyn Routes>,
+    pub(crate) link: Box<dyn Link>,
 }
 
 #[derive(Debug)]
@@ -104,6 +105,7 @@ impl Gate {
             downlinks: vec![downlinks],
             store: behind.store,
             routes: behind.routes,
+            link: Some(behind.link),
         };
         let at = Moment {
             passed: Duration::ZERO,

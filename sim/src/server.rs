@@ -137,6 +137,7 @@ impl Server {
                 appender,
                 store: self.store.clone(),
                 routes: self.routes.clone(),
+                link: Box::new(self.link.clone()),
             };
             self.gates[place].start(behind, notes.now_us, faults, chance);
         }
@@ -339,15 +340,8 @@ impl Server {
                 let gate = chance.index(self.gates.len());
                 self.gates[gate].hold_lease(now_us + 12_000_000);
             }
-            Fault::RoutesLost if self.driver == Driver::TwoStage => self.lose_routes(),
+            Fault::RoutesLost => self.routes.forget(),
             _ => self.strike_cluster(fault, chance),
-        }
-    }
-
-    /// Gateways do not assert their routes again yet, so clients have to come back; here they are cut off.
-    fn lose_routes(&mut self) {
-        for gate in &mut self.gates {
-            gate.crash();
         }
     }
 

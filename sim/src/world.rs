@@ -338,9 +338,9 @@ impl World {
             Operation::Restore => self.restore(place),
             Operation::DuplicateLogin => {
                 let device = &self.devices[place];
-                let (user, name, gate) = (device.user, device.name, device.gate);
+                let (user, name) = (device.user, device.name);
                 let token = self.token(user);
-                // Nobody tells a connection on another gateway yet that it was displaced.
+                let gate = self.wishes.index(self.server.gates.len());
                 let prober = &mut self.probers[0];
                 prober.impersonate(user, name, token);
                 prober.connect(&self.server.gates, gate, &mut self.notes);

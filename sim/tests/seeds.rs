@@ -8,10 +8,14 @@ use std::collections::BTreeSet;
 /// Seeds of every run of the gate, half of them for each driver.
 const SEEDS: u64 = 2_000;
 /// Seeds that once found a bug, and what it was.
-const REGRESSIONS: &[(u64, &str)] = &[(
-    50,
-    "a refusal that came twice made the outbox of the SDK turn for ever",
-)];
+const REGRESSIONS: &[(u64, &str)] = &[
+    (
+        50,
+        "a refusal that came twice made the outbox of the SDK turn for ever",
+    ),
+    (16_441, "a displaced connection outlived the newer one"),
+    (70_763, "a displaced connection outlived the newer one"),
+];
 /// Seeds in which every frame and record has to come up.
 const SEEN_SEEDS: u64 = 60;
 

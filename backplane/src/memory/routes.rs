@@ -43,6 +43,11 @@ impl MemoryRoutes {
         self.lock().seats.len()
     }
 
+    /// Loses everything, leases too, as a flushed server does.
+    pub fn forget(&self) {
+        *self.lock() = Table::default();
+    }
+
     /// Every change leaves the table whole, so a panic elsewhere under the lock does no harm.
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)

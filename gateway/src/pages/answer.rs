@@ -95,7 +95,7 @@ fn first_reads(ask: &Ask, reads: &mut Vec<Read>) {
             ]);
         }
         Ask::History(history) => reads.push(history_read(history)),
-        Ask::Head { from } => reads.push(Read::InboxHead(from.user)),
+        Ask::Head(route) => reads.push(Read::InboxHead(route.address.user)),
         Ask::Close(_) => {}
     }
 }
@@ -132,7 +132,7 @@ fn draft(epoch: u64, placed: &Placed<'_>, answers: &mut impl Iterator<Item = Ans
             page_draft(page, epoch, head, rows)
         }
         Ask::History(ask) => Draft::Done(history_page(ask, &history(answers))),
-        Ask::Head { .. } => Draft::Done(ReplyBody::Head(head(&inbox(answers)))),
+        Ask::Head(_) => Draft::Done(ReplyBody::Head(head(&inbox(answers)))),
         Ask::Close(_) => Draft::Done(ReplyBody::Closed),
     }
 }

@@ -56,11 +56,11 @@ impl Desk {
         let asks_max = self.asks_max;
         let line = self.line(&ask);
         match &ask {
-            Ask::Head { .. } if line.heads.len() < HEADS_WAITING_MAX => {
+            Ask::Head(_) if line.heads.len() < HEADS_WAITING_MAX => {
                 line.heads.push_back(ask);
                 Ok(())
             }
-            Ask::Head { .. } => Err(ask),
+            Ask::Head(_) => Err(ask),
             Ask::Open(_) | Ask::Page(_) | Ask::History(_) | Ask::Close(_) => {
                 line.push(ask, asks_max)
             }
@@ -72,6 +72,8 @@ impl Desk {
         let (asks_max, unrouted_max) = (self.asks_max, self.unrouted_max);
         let ask = Ask::Close(route);
         let line = self.line(&ask);
+        // Asked after the removal, it would write the route again.
+        line.heads.retain(|head| head.from() != route.address);
         let now = line.unrouted.is_empty() && line.push(ask, asks_max).is_ok();
         if !now {
             line.unrouted.push_back(route);
@@ -193,7 +195,7 @@ mod tests {
     }
 
     fn head() -> Ask {
-        Ask::Head { from: address(0) }
+        Ask::Head(route(0))
     }
 
     struct Bench {
@@ -235,7 +237,17 @@ mod tests {
         bench.desk.ask(open(2)).unwrap();
         bench.desk.ask(open(3)).unwrap();
         assert!(matches!(bench.answer(), Ask::Open(_)), "they go first");
-        assert!(matches!(bench.answer(), Ask::Head { .. }));
+        assert!(matches!(bench.answer(), Ask::Head(_)));
+    }
+
+    #[test]
+    fn a_question_about_a_route_does_not_outlive_it() {
+        let mut bench = bench();
+        bench.desk.ask(head()).unwrap();
+        assert!(bench.desk.unroute(route(0)));
+        bench.desk.flush();
+        assert!(matches!(bench.answer(), Ask::Close(_)));
+        assert!(bench.asked.pop().is_none());
     }
 
     #[test]

@@ -3,17 +3,19 @@
 
 #![expect(
     clippy::disallowed_types,
-    reason = "store and routes are shared by all readers; no shard comes here"
+    reason = "store, routes and link are shared by all readers; no shard comes here"
 )]
 
 use super::answer::{Placed, answer};
 use super::{Ask, Desk, Reply, ReplyBody};
 use crate::config::Config;
+use millpond_backplane::link::{Downlink, DownlinkBody, Link};
 use millpond_backplane::mesh::{self, Bell, Receiver, Sender, ThreadBell};
 use millpond_backplane::routes::{Put, Route, Routes};
 use millpond_backplane::store::Store;
 use millpond_backplane::{Address, GatewayId};
-use std::sync::Arc;
+use millpond_wire::{Code, UserId};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,12 +30,14 @@ pub(crate) fn pool(
     bells: &[Arc<dyn Bell>],
     store: &Arc<dyn Store>,
     routes: &Arc<dyn Routes>,
+    link: Option<Box<dyn Link>>,
 ) -> (Vec<Reader>, Vec<Desk>) {
     let limits = &config.limits;
     let asks_max = limits.page_asks_max;
     let desk = |_| Desk::new(asks_max, limits.connections_max);
     let mut desks: Vec<_> = bells.iter().map(desk).collect();
     let mut readers = Vec::new();
+    let link = link.map(|link| Arc::new(Mutex::new(link)));
     for index in 0..limits.page_readers {
         let mut reader = Reader {
             wake: Arc::default(),
@@ -41,6 +45,7 @@ pub(crate) fn pool(
             replies: Vec::new(),
             store: Arc::clone(store),
             routes: Arc::clone(routes),
+            link: link.clone(),
             gateway: config.gateway,
             gateway_epoch: config.gateway_epoch,
             lease: (index == 0).then_some((limits.lease_renewal, Instant::now())),
@@ -76,6 +81,8 @@ pub(crate) struct Reader {
     replies: Vec<Sender<Reply>>,
     store: Arc<dyn Store>,
     routes: Arc<dyn Routes>,
+    /// To the other gateways; none where there are no others.
+    link: Option<Arc<Mutex<Box<dyn Link>>>>,
     gateway: GatewayId,
     gateway_epoch: u32,
     /// Of the reader that renews: the interval, and when it is due.
@@ -145,6 +152,7 @@ impl Reader {
 
     /// A batch that fails is answered one by one: a row that cannot be read is no reason to refuse the others.
     fn answer(&mut self, batch: &[Ask], replies: &mut Vec<Reply>) {
+        self.assert_routes(batch);
         let place = |ask| Placed {
             older: self.place(ask),
             ask,
@@ -174,22 +182,56 @@ impl Reader {
                 Put::Taken { displaced } => self.displace(open.route.address, displaced),
             },
             Ask::Close(route) => self.routes.remove(route),
-            Ask::Page(_) | Ask::History(_) | Ask::Head { .. } => {}
+            Ask::Page(_) | Ask::History(_) | Ask::Head(_) => {}
         }
         false
     }
 
-    /// Ends the connection that a newer one has displaced, when it is one of ours.
-    fn displace(&mut self, by: Address, displaced: Option<Route>) {
-        let Some(Route { address, .. }) = displaced else {
+    /// The kick of a displaced connection is a hint, and routes may be lost: each heartbeat makes good for both. Whoever
+    /// was displaced is told so now; whoever has no route any more, because of a newer connection that has ended or
+    /// with all the others, gets it again.
+    fn assert_routes(&mut self, batch: &[Ask]) {
+        let mut asserted: Vec<Route> = batch.iter().filter_map(Ask::asserted).collect();
+        if asserted.is_empty() {
             return;
-        };
-        let ours = (address.gateway, address.gateway_epoch) == (self.gateway, self.gateway_epoch);
-        if ours && address.handle != by.handle {
-            self.reply(Reply {
-                to: address,
-                body: ReplyBody::Displaced,
-            });
+        }
+        asserted.sort_unstable_by_key(|route| route.address.user);
+        let mut users: Vec<UserId> = asserted.iter().map(|route| route.address.user).collect();
+        users.dedup();
+        let mut found = Vec::new();
+        self.routes.find(&users, &mut found);
+        for route in asserted {
+            let same = |other: &&Route| of_one_device(&route, other);
+            match found.iter().find(same) {
+                Some(standing) if standing.address == route.address => {}
+                Some(standing) if rank(standing) >= rank(&route) => self.end(route.address),
+                Some(_) | None => match self.routes.put(route) {
+                    Put::Older => self.end(route.address),
+                    Put::Taken { displaced } => self.displace(route.address, displaced),
+                },
+            }
+        }
+    }
+
+    /// Ends the connection that a newer one has displaced.
+    fn displace(&mut self, by: Address, displaced: Option<Route>) {
+        match displaced {
+            Some(old) if old.address != by => self.end(old.address),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Tells a displaced connection, on whichever gateway it is.
+    fn end(&mut self, to: Address) {
+        if (to.gateway, to.gateway_epoch) == (self.gateway, self.gateway_epoch) {
+            let body = ReplyBody::Displaced;
+            return self.reply(Reply { to, body });
+        }
+        if let Some(link) = &self.link {
+            let mut link = link.lock().unwrap_or_else(PoisonError::into_inner);
+            let body = DownlinkBody::Kick(Code::REPLACED);
+            link.send(Downlink { to, body });
+            link.flush();
         }
     }
 
@@ -208,3 +250,15 @@ impl Reader {
         }
     }
 }
+
+fn of_one_device(a: &Route, b: &Route) -> bool {
+    (a.address.user, a.address.device) == (b.address.user, b.address.device)
+}
+
+/// Who keeps a device: the higher.
+fn rank(route: &Route) -> (u32, u32) {
+    (route.attempt, route.address.gateway_epoch)
+}
+
+#[cfg(test)]
+mod tests;

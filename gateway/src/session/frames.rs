@@ -59,9 +59,7 @@ impl Live {
             self.ack(cursor, around, act)?;
             if self.feed == Feed::LIVE {
                 self.feed = Feed::Live { head_asked: true };
-                act(Action::Ask(Ask::Head {
-                    from: around.address(self.user, self.device),
-                }));
+                act(Action::Ask(Ask::Head(self.route(around))));
             }
         }
         Ok(())

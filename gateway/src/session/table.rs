@@ -107,7 +107,7 @@ fn ask_word(ask: &Ask) -> String {
         Ask::Open(open) => format!("ask open {:?}", open.hail.resume),
         Ask::Page(page) => format!("ask page after {} sync {}", page.after, page.sync.is_some()),
         Ask::History(history) => format!("ask history {}", history.rid),
-        Ask::Head { .. } => "ask head".to_owned(),
+        Ask::Head(_) => "ask head".to_owned(),
         Ask::Close(_) => "ask close".to_owned(),
     }
 }

@@ -36,6 +36,7 @@ fn start(shards: u16) -> Running {
         downlinks,
         store: Arc::clone(&mill.store) as _,
         routes: Arc::clone(&mill.routes) as _,
+        link: None,
     };
     let gateway = prepared.start(seams).unwrap();
     Running {
