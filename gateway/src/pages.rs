@@ -22,7 +22,7 @@ pub(crate) enum Ask {
     Open(OpenAsk),
     Page(PageAsk),
     History(HistoryAsk),
-    /// Whether the inbox has grown; and whether this route still stands, or has to be written again.
+    /// Whether the inbox has grown, or has taken a new epoch; and whether this route still stands, or has to be written again.
     Head(Route),
     /// Removes a route.
     Close(Route),
@@ -100,7 +100,10 @@ pub(crate) enum ReplyBody {
         rid: u64,
         code: Code,
     },
-    Head(u64),
+    Head {
+        epoch: u64,
+        head: u64,
+    },
     HeadFailed,
     Closed,
     /// Not an answer: a newer connection of the same device has taken this one's route.

@@ -9,6 +9,7 @@ mod frames;
 mod opening;
 #[cfg(test)]
 mod table;
+mod told;
 
 pub(crate) use feed::Feed;
 
@@ -24,6 +25,7 @@ use millpond_wire::{
     Scope, SendAck, UserId,
 };
 use std::time::Duration;
+use told::Told;
 
 /// How long after a refused SEND its window is taken as empty: acks are hints, and a lost one must not close it for ever.
 const SENDS_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
@@ -84,8 +86,7 @@ pub(crate) struct Live {
     /// Of the newest page asked for: an answer with another stamp is to an older question.
     stamp: u8,
     background: bool,
-    /// SYNC went back: the client may still acknowledge what lies above `sent`.
-    rewound: bool,
+    told: Told,
     /// A SEND was refused for the window since the last timer.
     sends_refused: bool,
     feed: Feed,
@@ -117,7 +118,10 @@ pub(crate) enum Event<'a> {
         rid: u64,
         code: Code,
     },
-    Head(u64),
+    Head {
+        epoch: u64,
+        head: u64,
+    },
     HeadFailed,
     /// Records with consecutive cursors that the inbox has grown by.
     Hints {
@@ -429,7 +433,7 @@ impl Live {
             Event::PageFailed { stamp, rid } => self.page_failed(stamp, rid, act),
             Event::History { rid, end, records } => self.history_read(rid, end, records, act),
             Event::HistoryFailed { rid, code } => self.history_failed(rid, code, act),
-            Event::Head(head) => self.head(head, around, act),
+            Event::Head { epoch, head } => self.head(epoch, head, around, act),
             // The next PING asks again.
             Event::HeadFailed => self.head_answered(),
             Event::Hints { first, records } => self.hints(first, records, around, act),

@@ -87,7 +87,7 @@ impl World {
         let mut fed: BTreeMap<u64, Fed> = BTreeMap::new();
         loop {
             let idle = self.turn_all();
-            if idle && !self.renew_epochs() && done(self) {
+            if idle && done(self) {
                 return true;
             }
             if let Some(what) = self.late(began_us, prompt, &mut fed) {
@@ -138,21 +138,9 @@ impl World {
         idle
     }
 
-    /// Whoever missed the kick to a new epoch connects again: nothing in the product does that yet. True when somebody had to.
-    fn renew_epochs(&mut self) -> bool {
-        let stale: Vec<_> = (0..self.devices.len())
-            .filter(|place| self.is_stale(*place))
-            .collect();
-        for place in &stale {
-            self.disconnect(*place, false);
-        }
-        !stale.is_empty()
-    }
-
-    fn is_stale(&self, place: usize) -> bool {
-        let device = &self.devices[place];
-        let live = !device.retired && device.phase() == Phase::Live;
-        let Some((epoch, _)) = device.last().filter(|_| live) else {
+    /// Whether a device goes by an epoch that its inbox has left.
+    fn is_stale(&self, device: &Device) -> bool {
+        let Some((epoch, _)) = device.last() else {
             return false;
         };
         let user = UserId::new(device.user).expect("users are small numbers");
@@ -186,7 +174,8 @@ impl World {
             };
             let at = device.last();
             let fed = fed.entry(device.name).or_insert(Fed { at, us: now_us });
-            if fed.at != at || head == 0 || at.is_some_and(|(_, cursor)| cursor >= head) {
+            let there = at.is_some_and(|(_, cursor)| cursor >= head) && !self.is_stale(device);
+            if fed.at != at || head == 0 || there {
                 *fed = Fed { at, us: now_us };
                 continue;
             }
@@ -238,7 +227,7 @@ impl World {
                 let saved = device.position().map_or(0, |position| position.cursor);
                 shown.max(saved) >= head
             });
-            device.is_settled() && there
+            device.is_settled() && there && !self.is_stale(device)
         })
     }
 

@@ -427,10 +427,8 @@ impl Server {
 fn is_repeated(hint: &Downlink, faults: Faults) -> bool {
     let quiet = faults == Faults::default().with(Fault::DropHint);
     match hint.body {
-        DownlinkBody::Deliver { .. } | DownlinkBody::Mark(_) => true,
+        DownlinkBody::Deliver { .. } | DownlinkBody::Mark(_) | DownlinkBody::Kick(_) => true,
         DownlinkBody::Ack(_) | DownlinkBody::Refused { .. } => !quiet,
-        // Nothing repeats it: a device whose kick is lost stays in the old epoch until it connects again.
-        DownlinkBody::Kick(_) => false,
     }
 }
 

@@ -95,7 +95,10 @@ fn first_reads(ask: &Ask, reads: &mut Vec<Read>) {
             ]);
         }
         Ask::History(history) => reads.push(history_read(history)),
-        Ask::Head(route) => reads.push(Read::InboxHead(route.address.user)),
+        Ask::Head(route) => {
+            let user = route.address.user;
+            reads.extend([Read::InboxHead(user), Read::User(user)]);
+        }
         Ask::Close(_) => {}
     }
 }
@@ -132,7 +135,11 @@ fn draft(epoch: u64, placed: &Placed<'_>, answers: &mut impl Iterator<Item = Ans
             page_draft(page, epoch, head, rows)
         }
         Ask::History(ask) => Draft::Done(history_page(ask, &history(answers))),
-        Ask::Head(_) => Draft::Done(ReplyBody::Head(head(&inbox(answers)))),
+        Ask::Head(_) => {
+            let head = head(&inbox(answers));
+            let epoch = epoch + resets(user(answers));
+            Draft::Done(ReplyBody::Head { epoch, head })
+        }
         Ask::Close(_) => Draft::Done(ReplyBody::Closed),
     }
 }

@@ -175,15 +175,21 @@ impl Live {
         self.unacked = self.unacked.saturating_add(records);
     }
 
-    /// The inbox' head, after a PING with a cursor.
+    /// The inbox' epoch and head, after a PING with a cursor. Whoever missed the kick to a new epoch learns of it here.
     pub(super) fn head(
         &mut self,
+        epoch: u64,
         head: u64,
         around: &Around<'_>,
         act: &mut impl FnMut(Action<'_>),
     ) {
         self.head_answered();
-        if self.feed == Feed::LIVE && head > self.sent {
+        if self.feed != Feed::LIVE {
+            return;
+        }
+        if !self.told.is_epoch(epoch) {
+            self.reset(epoch, Reset::EPOCH, head, act);
+        } else if head > self.sent {
             self.behind(false, around, act);
         }
     }
@@ -210,7 +216,9 @@ impl Live {
         if around.room_bytes == 0 {
             return refuse(scope, Code::BUSY, BUSY_RETRY_MS, act);
         }
-        self.rewound |= sync.cursor < self.sent;
+        if sync.cursor < self.sent {
+            self.told = self.told.rewound();
+        }
         self.sent = sync.cursor;
         self.unacked = 0;
         self.feed = Feed::Syncing { dirty: false };
@@ -245,6 +253,11 @@ impl Live {
                 }
                 return self.reset(page.epoch, *reason, *head, act);
             }
+            (Found::Rows { .. } | Found::Nothing, Feed::Reading { .. })
+                if !self.told.is_epoch(page.epoch) =>
+            {
+                return self.reset(page.epoch, Reset::EPOCH, 0, act);
+            }
             (Found::Rows { first, .. }, _) if *first != self.sent + 1 => {
                 return self.reset(page.epoch, Reset::EXPIRED, *first - 1, act);
             }
@@ -262,7 +275,7 @@ impl Live {
         match (feed, page.rid) {
             (Feed::Reading { announce, .. }, _) if end && !dirty => self.caught_up(announce, act),
             (Feed::Reading { announce, .. }, _) => self.behind(announce, around, act),
-            (_, rid) => self.sync_read(rid, end, dirty, around, act),
+            (_, rid) => self.sync_read(rid, page.epoch, (end, dirty), around, act),
         }
     }
 
@@ -270,12 +283,13 @@ impl Live {
     fn sync_read(
         &mut self,
         rid: Option<u64>,
-        end: bool,
-        dirty: bool,
+        epoch: u64,
+        (end, dirty): (bool, bool),
         around: &Around<'_>,
         act: &mut impl FnMut(Action<'_>),
     ) {
         act(Action::Acked(self.acked()));
+        self.told = self.told.in_epoch(epoch);
         let rid = rid.expect("the stamp says that this page answers the SYNC");
         self.sync_done(rid, !end, act);
         if !end {
@@ -299,7 +313,7 @@ impl Live {
         let head = if reason == Reset::EPOCH { 0 } else { head };
         self.sent = head;
         self.unacked = 0;
-        self.rewound = true;
+        self.told = self.told.in_epoch(epoch).rewound();
         self.feed = Feed::Suspended;
         act(Action::Frame(Frame::Reset(Reset {
             epoch,

@@ -94,7 +94,7 @@ impl Live {
         act: &mut impl FnMut(Action<'_>),
     ) -> Result<(), End> {
         if cursor > self.sent {
-            let shown_before = self.rewound || matches!(self.feed, Feed::Syncing { .. });
+            let shown_before = self.told.is_rewound() || matches!(self.feed, Feed::Syncing { .. });
             return if shown_before {
                 Ok(())
             } else {

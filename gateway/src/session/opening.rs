@@ -1,7 +1,7 @@
 //! From HELLO to WELCOME: the token, the question to the page readers, the answer, and where delivery begins.
 
 use super::{
-    Action, Around, End, Event, Feed, Live, Opening, Outcome, Pings, Session, before_session,
+    Action, Around, End, Event, Feed, Live, Opening, Outcome, Pings, Session, Told, before_session,
     millis,
 };
 use crate::close::Reason;
@@ -134,7 +134,7 @@ impl Opening {
             histories_open: 0,
             stamp: 0,
             background: opened.hail.background,
-            rewound: false,
+            told: Told::epoch(opened.epoch),
             sends_refused: false,
             feed: Feed::Suspended,
         };

@@ -141,7 +141,7 @@ pub(super) fn live(feed: Feed) -> Live {
         histories_open: 1,
         stamp: 1,
         background: false,
-        rewound: false,
+        told: Told::epoch(1),
         sends_refused: false,
         feed,
     }
@@ -397,8 +397,9 @@ fn others(things: &Things) -> Vec<(&'static str, Event<'_>)> {
         ("page failed", failed),
         ("history", page_of_history),
         ("history failed", history_failed),
-        ("head 10", Event::Head(10)),
-        ("head 11", Event::Head(11)),
+        ("head 10", Event::Head { epoch: 1, head: 10 }),
+        ("head 11", Event::Head { epoch: 1, head: 11 }),
+        ("head 10 of epoch 2", Event::Head { epoch: 2, head: 10 }),
         ("head failed", Event::HeadFailed),
         ("hints 9, known", hints(9)),
         ("hints 10", hints(10)),
@@ -560,7 +561,7 @@ proptest! {
                 }
                 Happening::Timer => Event::Timer { quiet: 0 },
                 Happening::Drained => Event::Drained,
-                Happening::Head(head) => Event::Head(head),
+                Happening::Head(head) => Event::Head { epoch: 1, head },
             };
             session.step(event, &around, &mut |action| other.see(&action));
             prop_assert!(matches!(session, Session::Open(_)), "nothing here ends a session");

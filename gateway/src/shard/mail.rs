@@ -203,7 +203,10 @@ pub(super) fn event(body: &ReplyBody) -> Event<'_> {
             rid: *rid,
             code: *code,
         },
-        ReplyBody::Head(head) => Event::Head(*head),
+        ReplyBody::Head { epoch, head } => Event::Head {
+            epoch: *epoch,
+            head: *head,
+        },
         ReplyBody::HeadFailed => Event::HeadFailed,
         ReplyBody::Displaced => Event::End(Reply::DISPLACED),
         ReplyBody::Closed => unreachable!("nobody waits for it"),
