@@ -31,6 +31,8 @@ use told::Told;
 const SENDS_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 /// Advice with a refusal for want of room.
 const BUSY_RETRY_MS: u64 = 200;
+/// No request has it: it stands for what the client has sent in RECEIPTs.
+const RECEIPT_RID: u64 = 0;
 /// How soon a reading that was refused is tried again.
 const READ_RETRY: Duration = Duration::from_secs(1);
 
@@ -132,6 +134,10 @@ pub(crate) enum Event<'a> {
     Refused {
         client_msg_id: u64,
         code: Code,
+        retry_after_ms: u64,
+    },
+    /// Marks of the client found no room.
+    MarksRefused {
         retry_after_ms: u64,
     },
     Marks(&'a [Mark]),
@@ -443,6 +449,9 @@ impl Live {
                 code,
                 retry_after_ms,
             } => self.refused(client_msg_id, code, retry_after_ms, act),
+            Event::MarksRefused { retry_after_ms } => {
+                refuse(Scope::Request(RECEIPT_RID), Code::BUSY, retry_after_ms, act);
+            }
             Event::Marks(marks) => marks.chunks(ITEMS_MAX).for_each(|marks| {
                 let marks = List::of(marks);
                 act(Action::Frame(Frame::Receipt(Receipt { marks })));

@@ -243,6 +243,7 @@ impl Shard {
                 Failure::Append(client_msg_id) => {
                     self.step_once(slot, hands::refusal(client_msg_id))
                 }
+                Failure::Marks => self.step_once(slot, hands::MARKS_REFUSED),
                 Failure::Ask(reply) => self.step_once(slot, mail::event(&reply.body)),
             }
         }

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 
 /// A heartbeat of an active client and its slack, and the answer to it.
 const HEARTBEAT_US: u64 = 40_000_000;
-/// Where nothing loses hints, a device that is connected has everything after this.
+/// Where nothing loses hints, a device that takes itself for up to date has everything after this. A SYNC that found no
+/// room is repeated each second for as long as others take the places, so whoever catches up has a heartbeat's time.
 const PROMPT_US: u64 = 4_000_000;
 /// By when everybody is back and has everything.
 const REST_US: u64 = 900_000_000;
@@ -167,7 +168,6 @@ impl World {
     /// A device that has been connected for long enough, is behind, and gets nothing.
     fn late(&self, began_us: u64, prompt: bool, fed: &mut BTreeMap<u64, Fed>) -> Option<String> {
         let now_us = self.notes.now_us;
-        let bound_us = if prompt { PROMPT_US } else { HEARTBEAT_US };
         for device in self.devices.iter().filter(|it| !it.retired) {
             let (Some(live_us), Some(head)) = (device.live_since_us, self.head(device.user)) else {
                 continue;
@@ -179,6 +179,11 @@ impl World {
                 *fed = Fed { at, us: now_us };
                 continue;
             }
+            let bound_us = if prompt && device.phase() == Phase::Live {
+                PROMPT_US
+            } else {
+                HEARTBEAT_US
+            };
             if now_us > live_us.max(began_us).max(fed.us) + bound_us {
                 return Some(format!(
                     "user {} device {} is connected and stands at {at:?}, its inbox at {head}; {}",

@@ -15,6 +15,19 @@ const REGRESSIONS: &[(u64, &str)] = &[
     ),
     (16_441, "a displaced connection outlived the newer one"),
     (70_763, "a displaced connection outlived the newer one"),
+    (
+        3_274,
+        "a full log dropped the last mark of a RECEIPT each time",
+    ),
+    (28_892, "the same"),
+    (33_924, "the same"),
+    (45_942, "the same"),
+    (84_240, "the same"),
+    (201_936, "the same"),
+    (
+        39_310,
+        "a SYNC without room was repeated later than the audit waited",
+    ),
 ];
 /// Seeds in which every frame and record has to come up.
 const SEEN_SEEDS: u64 = 60;

@@ -17,6 +17,9 @@ use std::time::Duration;
 const PING_EVERY_MIN: Duration = Duration::from_millis(100);
 const PING_EVERY_MAX: Duration = Duration::from_secs(600);
 
+/// No request has it: it stands for what was sent in RECEIPTs.
+const RECEIPT_RID: u64 = 0;
+
 /// However long a server asks a client to stay away, it comes back after a day.
 const AWAY_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
@@ -357,6 +360,9 @@ impl Core {
     }
 
     fn request_refused(&mut self, rid: u64, error: &Error<'_>, now: Now) {
+        if rid == RECEIPT_RID {
+            return self.marks.refused(self.repeat_at(error, now));
+        }
         if matches!(self.inbox.catch_up(), CatchUp::Asked { rid: own, .. } if own == rid) {
             return self.sync_refused(error, now);
         }

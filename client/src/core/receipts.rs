@@ -1,15 +1,16 @@
-//! Read marks of this user: cumulative, collected for a moment, repeated on the next connection unless the server has
-//! answered something that was sent after them.
+//! Read marks of this user: cumulative, collected for a moment, repeated when the server says that it had no room for
+//! some of them, and on the next connection unless it has answered something that was sent after them.
 
 use crate::Conversation;
 use millpond_wire::{Mark, MarkKind};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Duration;
 
 /// Conversations whose marks are kept for a repetition; the repetition of more is given up, since marks are hints.
 const UNPROVEN_MAX: usize = 1024;
-/// Marks in one RECEIPT.
-pub(crate) const MARKS_PER_FRAME: usize = 512;
+/// Marks of one RECEIPT that count for a server: SPEC 10.9.
+pub(crate) const MARKS_PER_FRAME: usize = 32;
 
 #[derive(Debug, Default)]
 pub(crate) struct ReadMarks {
@@ -19,6 +20,8 @@ pub(crate) struct ReadMarks {
     written: BTreeMap<Conversation, u64>,
     /// Written before the last PING, which has no answer yet.
     pinged: BTreeMap<Conversation, u64>,
+    /// Marks leave in the order of their conversations, beginning behind this one.
+    behind: Option<Conversation>,
 }
 
 impl ReadMarks {
@@ -43,7 +46,10 @@ impl ReadMarks {
         }
         let mut marks = Vec::new();
         while marks.len() < MARKS_PER_FRAME {
-            let Some((conversation, up_to)) = self.pending.pop_first() else {
+            let next = following(&self.pending, self.behind);
+            let Some((conversation, up_to)) =
+                next.and_then(|next| self.pending.remove_entry(&next))
+            else {
                 self.pending_since = None;
                 break;
             };
@@ -67,14 +73,41 @@ impl ReadMarks {
     }
 
     pub(crate) fn connection_lost(&mut self, now: Duration) {
-        let unproven = std::mem::take(&mut self.pinged)
-            .into_iter()
-            .chain(std::mem::take(&mut self.written));
-        for (conversation, seq) in unproven {
-            raise(&mut self.pending, conversation, seq);
+        if self.take_back() {
             self.pending_since.get_or_insert(now);
         }
     }
+
+    /// The server had no room for some of what is unproven. It does not say for which, so all are repeated, behind
+    /// another conversation each time: where there is room for one, each comes first in turn.
+    pub(crate) fn refused(&mut self, until: Duration) {
+        if self.take_back() {
+            self.pending_since = Some(until);
+            self.behind = following(&self.pending, self.behind);
+        }
+    }
+
+    /// What is unproven is pending again, if anything is.
+    fn take_back(&mut self) -> bool {
+        let mut unproven = std::mem::take(&mut self.pinged);
+        unproven.append(&mut self.written);
+        let any = !unproven.is_empty();
+        for (conversation, seq) in unproven {
+            raise(&mut self.pending, conversation, seq);
+        }
+        any
+    }
+}
+
+/// The conversation that comes after `behind`, or else the first.
+fn following(
+    marks: &BTreeMap<Conversation, u64>,
+    behind: Option<Conversation>,
+) -> Option<Conversation> {
+    let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut later = marks.range((from, Bound::Unbounded));
+    let (conversation, _) = later.next().or_else(|| marks.first_key_value())?;
+    Some(*conversation)
 }
 
 fn raise(marks: &mut BTreeMap<Conversation, u64>, conversation: Conversation, seq: u64) {

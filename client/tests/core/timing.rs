@@ -102,6 +102,63 @@ fn read_marks_are_collected_and_repeated_unless_a_later_ping_was_answered() {
     assert!(!again.contains(&"RECEIPT 6".to_owned()), "{again:?}");
 }
 
+#[test]
+fn marks_that_found_no_room_are_repeated_each_first_in_turn() {
+    let (mut core, mut now) = live();
+    for (peer, seq) in [(2, 20), (3, 30), (4, 40)] {
+        assert!(core.mark_read(direct(peer), seq, now));
+    }
+    let mut sent = Vec::new();
+    for _ in 0..4 {
+        now = later(now, SECOND);
+        core.tick(now);
+        sent.extend(written(&mut core));
+        core.received(&bytes(&Frame::Error(marks_refused())), now);
+        assert!(written(&mut core).is_empty(), "not at once");
+    }
+    let wanted = ["20 30 40", "30 40 20", "40 20 30", "20 30 40"];
+    assert_eq!(sent, wanted.map(|marks| format!("RECEIPT {marks}")));
+}
+
+#[test]
+fn a_refusal_of_marks_brings_back_nothing_that_a_pong_has_proven() {
+    let (mut core, now) = live();
+    assert!(core.mark_read(direct(2), 6, now));
+    core.tick(later(now, SECOND));
+    core.probe(later(now, SECOND));
+    let pong = Frame::Pong(Pong { server_ms: None });
+    core.received(&bytes(&pong), later(now, SECOND));
+    written(&mut core);
+    core.received(&bytes(&Frame::Error(marks_refused())), later(now, SECOND));
+    core.tick(later(now, 9 * SECOND));
+    assert!(
+        !written(&mut core)
+            .iter()
+            .any(|it| it.starts_with("RECEIPT"))
+    );
+}
+
+#[test]
+fn a_receipt_holds_no_more_marks_than_count() {
+    let (mut core, now) = live();
+    for peer in 1..=40 {
+        assert!(core.mark_read(direct(peer), 1, now));
+    }
+    core.tick(later(now, SECOND));
+    let counts = written(&mut core);
+    let marks: Vec<_> = counts.iter().map(|it| it.matches(" 1").count()).collect();
+    assert_eq!(marks, [32, 8]);
+}
+
+fn marks_refused() -> Error<'static> {
+    Error {
+        code: Code::BUSY,
+        scope: Scope::Request(0),
+        retry_after_ms: 100,
+        message: "busy",
+    }
+}
+
 /// What is written within a second of the next connection.
 fn reconnected(mut core: Core, now: Now) -> Vec<String> {
     core.disconnected(None, now);

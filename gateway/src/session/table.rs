@@ -397,6 +397,12 @@ fn others(things: &Things) -> Vec<(&'static str, Event<'_>)> {
         ("page failed", failed),
         ("history", page_of_history),
         ("history failed", history_failed),
+        (
+            "marks refused",
+            Event::MarksRefused {
+                retry_after_ms: 100,
+            },
+        ),
         ("head 10", Event::Head { epoch: 1, head: 10 }),
         ("head 11", Event::Head { epoch: 1, head: 11 }),
         ("head 10 of epoch 2", Event::Head { epoch: 2, head: 10 }),

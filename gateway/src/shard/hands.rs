@@ -46,6 +46,8 @@ pub(super) struct Hands {
 #[derive(Debug)]
 pub(super) enum Failure {
     Append(u64),
+    /// Some marks of one RECEIPT.
+    Marks,
     Ask(Reply),
 }
 
@@ -57,6 +59,11 @@ pub(super) fn refusal(client_msg_id: u64) -> Event<'static> {
         retry_after_ms: LOG_RETRY_MS,
     }
 }
+
+/// The event of a RECEIPT that the log refused in part.
+pub(super) const MARKS_REFUSED: Event<'static> = Event::MarksRefused {
+    retry_after_ms: LOG_RETRY_MS,
+};
 
 impl Hands {
     pub(super) fn new(appender: Box<dyn Appender>, desk: Desk) -> Self {
@@ -161,14 +168,23 @@ impl Hands {
         let Err(Full(entry)) = self.appender.append(entry) else {
             return;
         };
-        if let Entry::Command(command) = &entry
-            && let CommandBody::Send { client_msg_id, .. } = command.body
-        {
+        let failure = match &entry {
+            Entry::Command(command) => match command.body {
+                CommandBody::Send { client_msg_id, .. } => Some(Failure::Append(client_msg_id)),
+                CommandBody::Read { .. } | CommandBody::Delivered { .. } => Some(Failure::Marks),
+            },
+            Entry::Inbox(_) => None,
+        };
+        if let Some(Failure::Append(_)) = failure {
             counts.numbers.appends_refused += 1;
-            self.failures.push(Failure::Append(client_msg_id));
         } else {
             counts.numbers.marks_dropped += 1;
         }
+        let told = matches!(
+            (&failure, self.failures.last()),
+            (Some(Failure::Marks), Some(Failure::Marks))
+        );
+        self.failures.extend(failure.filter(|_| !told));
     }
 
     fn ask(&mut self, ask: Ask, counts: &mut Counts) {

@@ -396,7 +396,8 @@ impl Good {
                 self.connection.as_mut().unwrap().syncing = false;
                 self.sync();
             }
-            (Scope::Request(HISTORY_RID), Class::Repeat) => {}
+            // The second is of marks, which need not arrive.
+            (Scope::Request(HISTORY_RID | 0), Class::Repeat) => {}
             (Scope::Connection, Class::Reconnect | Class::Repeat | Class::Fresh) => {}
             _ => panic!("{:?} is refused: {error:?}", self.user),
         }
