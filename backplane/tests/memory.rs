@@ -10,6 +10,7 @@ use millpond_backplane::memory::{
     ROUTES_PER_USER_MAX,
 };
 use millpond_backplane::routes::{Put, Route, Routes};
+use millpond_backplane::row::{PartitionRow, Stage};
 use millpond_backplane::store::{Answer, Batch, Durability, Read, Store, StoreError, Write};
 use millpond_backplane::{
     Address, Command, CommandBody, ConversationKey, Entry, GatewayId, Handle, Position,
@@ -173,6 +174,53 @@ fn a_torn_commit_leaves_whole_units_and_partitions_last() {
         2,
         "two messages of one conversation are one unit"
     );
+}
+
+#[test]
+fn of_a_commit_that_ends_in_the_middle_any_units_are_there_and_a_partition_only_behind_all() {
+    let partition = Write::Partition {
+        stage: Stage::Conversations,
+        partition: VirtualPartition::of_conversation(conversation()),
+        row: PartitionRow {
+            consumed: Position {
+                epoch: 1,
+                offset: 3,
+                index: 0,
+            },
+            time_ms: 1,
+            high_water: Vec::new(),
+        },
+    };
+    for bits in 0..8_u64 {
+        let store = MemoryStore::new(Durability::Sync, Atomicity::Unit);
+        let writes = vec![
+            partition.clone(),
+            message_write(conversation(), 1, 1),
+            message_write(ConversationKey::Group(9), 1, 2),
+            message_write(conversation(), 2, 3),
+        ];
+        store.tear_commit(bits);
+        store.commit(&Batch { writes }).unwrap_err();
+        let kept = store.dump();
+        let partitions = kept.iter().any(|it| matches!(it, Write::Partition { .. }));
+        let messages = kept.len() - usize::from(partitions);
+        assert_eq!(messages, [0, 2, 1, 3][(bits & 3) as usize], "{kept:?}");
+        assert_eq!(partitions, bits & 3 == 3);
+    }
+}
+
+#[test]
+fn a_full_disk_takes_nothing_until_there_is_room() {
+    let store = MemoryStore::new(Durability::Sync, Atomicity::Batch);
+    store.set_full(true);
+    store.commit(&batch(1)).unwrap_err();
+    store.reopen();
+    store.commit(&batch(1)).unwrap_err();
+    store.set_full(false);
+    store.commit(&batch(1)).unwrap_err();
+    store.reopen();
+    store.commit(&batch(1)).unwrap();
+    assert_eq!(head(&store), 1);
 }
 
 #[test]

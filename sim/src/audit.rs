@@ -3,7 +3,6 @@
 
 use crate::device::{Around, Device, key};
 use crate::fault::{Fault, Faults};
-use crate::notes::Finding;
 use crate::world::{Outcome, World};
 use millpond_backplane::row::MemberMarks;
 use millpond_backplane::store::{Answer, Read, Store};
@@ -356,19 +355,14 @@ impl World {
         let at = self.notes.now_us;
         let whole = self.notes.findings.is_empty();
         for device in self.devices.iter().filter(|it| !it.retired && whole) {
-            self.notes.checker.note(checker::Operation::CaughtUp {
+            self.notes.note(checker::Operation::CaughtUp {
                 user: device.user,
                 device: device.name,
                 at,
             });
         }
-        let report = self.notes.checker.finish();
-        let mut findings = self.notes.findings;
-        findings.extend(report.violations.into_iter().map(|violation| Finding {
-            rule: format!("{:?}", violation.rule),
-            what: violation.what,
-            steps: violation.timeline,
-        }));
+        self.notes.judge();
+        let findings = self.notes.findings;
         let mut tally = self.notes.tally;
         tally.runs = 1;
         tally.virtual_us = at;

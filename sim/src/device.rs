@@ -446,6 +446,15 @@ impl Device {
         }
     }
 
+    /// The other side is gone: what had reached the application is told, and the connection is cut.
+    pub(crate) fn hear_the_last(&mut self, notes: &mut Notes) {
+        while let Some(polled) = self.core.as_mut().and_then(Core::poll_event) {
+            self.reading.extend(polled.taken);
+            self.event(polled.event, notes);
+        }
+        self.cut(notes);
+    }
+
     /// Ends with BYE.
     pub(crate) fn close(&mut self, around: &mut Around<'_>) {
         let now = self.now(around.notes.now_us);

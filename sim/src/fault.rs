@@ -21,9 +21,9 @@ pub enum Fault {
     FailedRead,
     /// Commits wait, several at a time.
     LateCommit,
-    /// The kernel does what it seldom does: short reads and writes, no buffers, errors.
+    /// The kernel does what it seldom does: short reads and writes, no buffers, errors. Counted when a gateway starts on it.
     Kernel,
-    /// The log, or the queue to the router, has no room.
+    /// The log, or the queue to the router, has no room. Counted when a gateway starts on it.
     FullLog,
     /// A process of the server ends at any step: the embedded server, or a gateway.
     Crash,
@@ -49,10 +49,16 @@ pub enum Fault {
     ClientCrash,
     /// A device connects elsewhere while its gateway believes that it is still there.
     Ghost,
+    /// The power goes, and with it what a store that does not sync each commit has shown and not synced.
+    PowerCut,
+    /// The disk is full for a while.
+    DiskFull,
+    /// A commit ends in the middle: of its keys some are written and some are not.
+    TornCommit,
 }
 
 impl Fault {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::DropHint,
         Self::DuplicateHint,
         Self::DelayHint,
@@ -76,7 +82,13 @@ impl Fault {
         Self::ClockJump,
         Self::ClientCrash,
         Self::Ghost,
+        Self::PowerCut,
+        Self::DiskFull,
+        Self::TornCommit,
     ];
+
+    /// Drawn apart from the others, so that seeds found before them still stand for the same runs.
+    pub const LATER: [Self; 3] = [Self::PowerCut, Self::DiskFull, Self::TornCommit];
 
     /// Whether it may lose a hint: then only the heartbeat brings what is missing.
     pub fn loses_hints(self) -> bool {
@@ -95,6 +107,9 @@ impl Fault {
                 | Self::Ghost
                 | Self::Kernel
                 | Self::FailedRead
+                | Self::PowerCut
+                | Self::DiskFull
+                | Self::TornCommit
         )
     }
 }

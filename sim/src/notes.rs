@@ -3,16 +3,21 @@
 
 use crate::fault::Fault;
 use crate::operation::Operation;
-use millpond_checker::Checker;
+use millpond_backplane::store::Write;
+use millpond_checker::{Checker, Operation as Noted};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 pub(crate) struct Notes {
     pub(crate) now_us: u64,
-    pub(crate) checker: Checker,
+    checker: Checker,
+    /// What was sent, and what was acknowledged, for the next history.
+    carried: Vec<Noted>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) tally: Tally,
     pub(crate) timeline: Option<Vec<Line>>,
+    /// There may be another history after this one.
+    carries: bool,
     /// What was seen of frames and records, when somebody asks.
     pub(crate) seen: Option<BTreeSet<&'static str>>,
 }
@@ -61,19 +66,55 @@ impl Tally {
 }
 
 impl Notes {
-    pub(crate) fn new(told: bool) -> Self {
+    pub(crate) fn new(told: bool, carries: bool) -> Self {
         Self {
             now_us: 0,
             checker: Checker::new(),
+            carried: Vec::new(),
             findings: Vec::new(),
             tally: Tally::default(),
             timeline: told.then(Vec::new),
+            carries,
             seen: None,
         }
     }
 
-    pub(crate) fn note(&mut self, operation: millpond_checker::Operation) {
+    pub(crate) fn note(&mut self, operation: Noted) {
+        if self.carries && matches!(operation, Noted::Sent { .. } | Noted::Acked { .. }) {
+            self.carried.push(operation);
+        }
         self.checker.note(operation);
+    }
+
+    /// Ends the history and judges it, and begins the next with everything that was sent, and with those
+    /// acknowledgements whose messages are still there.
+    pub(crate) fn begin_again(&mut self, rows: &[Write]) {
+        self.judge();
+        let left: BTreeSet<_> = rows.iter().filter_map(identity).collect();
+        self.carried.retain(|operation| match *operation {
+            Noted::Acked {
+                user,
+                device,
+                id,
+                seq,
+                ..
+            } => left.contains(&(user, device, id, seq)),
+            _ => true,
+        });
+        for operation in &self.carried {
+            self.checker.note(*operation);
+        }
+    }
+
+    /// The checker's word on the history; what comes next belongs to another one.
+    pub(crate) fn judge(&mut self) {
+        let report = std::mem::take(&mut self.checker).finish();
+        let found = report.violations.into_iter().map(|violation| Finding {
+            rule: format!("{:?}", violation.rule),
+            what: violation.what,
+            steps: violation.timeline,
+        });
+        self.findings.extend(found);
     }
 
     pub(crate) fn tell(&mut self, say: impl FnOnce() -> (String, String)) {
@@ -105,4 +146,14 @@ impl Notes {
             seen.insert(name);
         }
     }
+}
+
+/// Author, device, client message id and sequence of a message.
+fn identity(write: &Write) -> Option<(u64, u64, u64, u64)> {
+    let Write::Message { row, .. } = write else {
+        return None;
+    };
+    let message = &row.message;
+    let author = message.sender.value();
+    Some((author, message.device.0, message.client_msg_id, message.seq))
 }

@@ -23,10 +23,11 @@ pub enum Bug {
     HandleWithoutUser,
     DedupForgotten,
     OlderWriteWins,
+    EpochKept,
 }
 
 impl Bug {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AckBeforeSync,
         Self::OffsetBeforeEmissions,
         Self::HighWaterOffByOne,
@@ -35,6 +36,7 @@ impl Bug {
         Self::HandleWithoutUser,
         Self::DedupForgotten,
         Self::OlderWriteWins,
+        Self::EpochKept,
     ];
 
     pub fn name(self) -> &'static str {
@@ -47,6 +49,7 @@ impl Bug {
             Self::HandleWithoutUser => "a handle honoured without the user check",
             Self::DedupForgotten => "dedup row forgotten in the batch",
             Self::OlderWriteWins => "a zombie's older write winning",
+            Self::EpochKept => "the epoch kept when unsynced rows are lost",
         }
     }
 }
@@ -76,7 +79,8 @@ impl Plan {
         };
         let mut chance = Chance::new(seed);
         let mut faults = Faults::default();
-        for fault in Fault::ALL {
+        let earlier = Fault::ALL.into_iter();
+        for fault in earlier.filter(|fault| !Fault::LATER.contains(fault)) {
             if chance.per_mille(FAULT_ON) {
                 faults = faults.with(fault);
             }
@@ -84,6 +88,16 @@ impl Plan {
         if chance.one_in(4) {
             let losing = Fault::ALL.into_iter().filter(|fault| fault.loses_hints());
             faults = losing.fold(faults, Faults::without);
+        } else {
+            let mut chance = Chance::new(seed ^ 0x1a7e);
+            let mut later = Fault::LATER.into_iter();
+            faults = later.by_ref().fold(faults, |faults, fault| {
+                if chance.per_mille(FAULT_ON) {
+                    faults.with(fault)
+                } else {
+                    faults
+                }
+            });
         }
         Self {
             seed,
@@ -94,6 +108,13 @@ impl Plan {
             operations: Operations::EVERY,
             bug: None,
         }
+    }
+
+    /// The run as it was before the latest kinds of accidents.
+    #[must_use]
+    pub fn earlier(self) -> Self {
+        let faults = Fault::LATER.into_iter().fold(self.faults, Faults::without);
+        Self { faults, ..self }
     }
 
     #[must_use]

@@ -12,11 +12,11 @@ use crate::shelf::Shelf;
 use millpond_backplane::link::{Downlink, DownlinkBody};
 use millpond_backplane::log::LogError;
 use millpond_backplane::memory::{
-    AppendFault, Atomicity, CommitFault, ManualClock, MemoryLog, MemoryRoutes, MemoryStore,
+    AppendFault, Atomicity, CommitFault, Crash, ManualClock, MemoryLog, MemoryRoutes, MemoryStore,
     RecordingLink,
 };
 use millpond_backplane::routes::{Route, Routes};
-use millpond_backplane::store::{Durability, StoreError};
+use millpond_backplane::store::{Durability, Store, StoreError};
 use millpond_router::fused::Now;
 use millpond_wire::UserId;
 use std::sync::{Arc, PoisonError};
@@ -44,6 +44,8 @@ pub(crate) struct Server {
     cluster: Option<Cluster>,
     /// The router's, or the log's, clock is off by so much.
     skew_ms: i64,
+    /// The disk has room again from then on.
+    full_until_us: u64,
 }
 
 /// A hint on its way.
@@ -59,7 +61,13 @@ impl Server {
             Driver::Fused => Atomicity::Batch,
             Driver::TwoStage => Atomicity::Unit,
         };
-        let rows = MemoryStore::new(Durability::Sync, atomicity);
+        let syncs = plan.driver == Driver::TwoStage || !plan.faults.has(Fault::PowerCut);
+        let durability = if syncs {
+            Durability::Sync
+        } else {
+            Durability::Interval
+        };
+        let rows = MemoryStore::new(durability, atomicity);
         let store = Arc::new(Shelf::new(rows, plan.bug));
         let route_clock = Arc::new(ManualClock::at(0));
         let log_clock = Arc::new(ManualClock::at(UNIX_MS));
@@ -84,6 +92,7 @@ impl Server {
             embedded: None,
             cluster: None,
             skew_ms: 0,
+            full_until_us: 0,
         };
         if plan.driver == Driver::TwoStage {
             server.cluster = Some(server.cluster(plan.users, chance));
@@ -133,6 +142,11 @@ impl Server {
                     (None, Some(cluster)) => cluster.appender(entries_max),
                     (None, None) => continue,
                 };
+            for fault in [Fault::FullLog, Fault::Kernel] {
+                if faults.has(fault) {
+                    notes.fault(fault);
+                }
+            }
             let behind = Behind {
                 appender,
                 store: self.store.clone(),
@@ -146,6 +160,9 @@ impl Server {
     /// The clocks go on.
     pub(crate) fn tick(&mut self, now_us: u64) {
         self.route_clock.set(now_us / 1_000);
+        if now_us >= self.full_until_us {
+            self.store.rows.set_full(false);
+        }
         let unix_ms = self.unix_ms(now_us);
         self.log_clock.set(unix_ms);
         for gate in &mut self.gates {
@@ -178,6 +195,9 @@ impl Server {
             }
             if !late || chance.one_in(2) {
                 embedded.release();
+            }
+            if !self.syncs() && chance.one_in(6) {
+                self.store.rows.sync();
             }
         }
         if let Some(cluster) = &mut self.cluster {
@@ -304,6 +324,8 @@ impl Server {
             (strikes(Fault::FailedAppend, 30), Fault::FailedAppend),
             (strikes(Fault::LeaseEnds, 15), Fault::LeaseEnds),
             (strikes(Fault::RoutesLost, 10), Fault::RoutesLost),
+            (strikes(Fault::DiskFull, 10), Fault::DiskFull),
+            (strikes(Fault::TornCommit, 30), Fault::TornCommit),
         ];
         for (_, fault) in struck.into_iter().filter(|(struck, _)| *struck) {
             self.strike(fault, chance, notes);
@@ -341,6 +363,13 @@ impl Server {
                 self.gates[gate].hold_lease(now_us + 12_000_000);
             }
             Fault::RoutesLost => self.routes.forget(),
+            Fault::DiskFull => {
+                self.store.rows.set_full(true);
+                self.full_until_us = now_us + chance.below(3_000_000);
+            }
+            Fault::TornCommit if self.driver == Driver::TwoStage => {
+                self.store.rows.tear_commit(chance.next());
+            }
             _ => self.strike_cluster(fault, chance),
         }
     }
@@ -369,17 +398,35 @@ impl Server {
         match self.driver {
             Driver::Fused => {
                 notes.tell(|| ("server".to_owned(), "is killed".to_owned()));
-                self.drain_seen(notes);
-                self.embedded = None;
-                self.link.take();
-                self.post.clear();
-                self.gates.iter_mut().for_each(Gate::crash);
+                self.end_embedded(notes);
+                self.store.rows.crash(Crash::Kill);
             }
             Driver::TwoStage => {
                 let gate = chance.index(self.gates.len());
                 self.gates[gate].crash();
             }
         }
+    }
+
+    /// Everything ends, and what was not synced is gone, but for what happens to be on the disk.
+    pub(crate) fn cut_power(&mut self, chance: &mut Chance, notes: &mut Notes) {
+        notes.tell(|| ("server".to_owned(), "loses its power".to_owned()));
+        self.end_embedded(notes);
+        let kept = chance.index(6);
+        self.store.rows.crash(Crash::PowerCut { kept });
+    }
+
+    fn end_embedded(&mut self, notes: &mut Notes) {
+        self.drain_seen(notes);
+        self.embedded = None;
+        self.link.take();
+        self.post.clear();
+        self.gates.iter_mut().for_each(Gate::crash);
+    }
+
+    /// Whether every commit is synced before it shows.
+    fn syncs(&self) -> bool {
+        self.store.durability() == Durability::Sync
     }
 
     /// What an operator does about a server that can go no further.

@@ -7,7 +7,7 @@ use crate::fault::{Fault, Faults};
 use crate::gate::SECRET;
 use crate::notes::{Finding, Line, Notes, Tally};
 use crate::operation::Operation;
-use crate::plan::{Bug, Plan};
+use crate::plan::{Bug, Driver, Plan};
 use crate::prober::Prober;
 use crate::server::Server;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -88,7 +88,7 @@ impl World {
     fn new(plan: &Plan, watch: Watch) -> Self {
         let mut seed = Chance::new(plan.seed ^ 0x5eed);
         let mut chance = seed.fork();
-        let mut notes = Notes::new(watch.timeline);
+        let mut notes = Notes::new(watch.timeline, plan.faults.has(Fault::PowerCut));
         notes.seen = watch.seen.then(BTreeSet::new);
         let server = Server::new(plan, &mut chance);
         let mut world = Self {
@@ -247,6 +247,11 @@ impl World {
 
     /// Accidents of clients.
     fn suffer(&mut self) {
+        let embedded = self.plan.driver == Driver::Fused;
+        if embedded && self.faults.has(Fault::PowerCut) && self.dice.per_mille(12) {
+            self.notes.fault(Fault::PowerCut);
+            self.cut_power();
+        }
         let place = self.dice.index(self.devices.len());
         let device = &mut self.devices[place];
         let faults = self.faults;
@@ -272,6 +277,21 @@ impl World {
             self.notes.fault(Fault::Ghost);
             self.disconnect(place, true);
         }
+    }
+
+    /// Whoever was connected hears what had come, and nothing more. What is judged from then on is another history, which
+    /// begins with what is left.
+    fn cut_power(&mut self) {
+        for device in &mut self.devices {
+            device.hear_the_last(&mut self.notes);
+        }
+        self.server.cut_power(&mut self.dice, &mut self.notes);
+        self.notes.begin_again(&self.server.store.rows.dump());
+        for device in &mut self.devices {
+            device.forget();
+        }
+        self.probers.clear();
+        self.restore_prober();
     }
 
     pub(crate) fn disconnect(&mut self, place: usize, ghost: bool) {

@@ -32,6 +32,14 @@ pub enum Crash {
     PowerCut { kept: usize },
 }
 
+/// What is ordered to happen to the next commit.
+#[derive(Clone, Copy, Debug)]
+enum Ordered {
+    Fault(CommitFault),
+    /// Each unit is written or not, as the bits say, and partition rows only behind all others.
+    Tear(u64),
+}
+
 #[derive(Debug)]
 pub struct MemoryStore {
     durability: Durability,
@@ -47,7 +55,9 @@ struct State {
     unsynced: Vec<Batch>,
     epoch: u64,
     commits: u64,
-    commit_fault: Option<CommitFault>,
+    ordered: Option<Ordered>,
+    /// No commit finds room.
+    full: bool,
     read_fault: Option<StoreError>,
     failed: bool,
 }
@@ -63,7 +73,8 @@ impl MemoryStore {
                 unsynced: Vec::new(),
                 epoch: 1,
                 commits: 0,
-                commit_fault: None,
+                ordered: None,
+                full: false,
                 read_fault: None,
                 failed: false,
             }),
@@ -73,7 +84,19 @@ impl MemoryStore {
     /// Orders the failure of the next commit; afterwards the store takes nothing until [`Self::reopen`].
     pub fn fail_commit(&self, fault: CommitFault) {
         assert!(fault.units_written == 0 || self.atomicity == Atomicity::Unit);
-        self.lock().commit_fault = Some(fault);
+        self.lock().ordered = Some(Ordered::Fault(fault));
+    }
+
+    /// Orders that the next commit ends in the middle: of its units any may be written, each whole. For a store whose
+    /// atomicity is the unit.
+    pub fn tear_commit(&self, units: u64) {
+        assert_eq!(self.atomicity, Atomicity::Unit);
+        self.lock().ordered = Some(Ordered::Tear(units));
+    }
+
+    /// From now on the disk has room, or none; without room a commit fails as ordered ones do.
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
     }
 
     /// Orders the answer to the next read.
@@ -139,19 +162,19 @@ impl MemoryStore {
     }
 
     /// Unit by unit, with the lock let go in between, so that readers see what a distributed store shows them.
-    fn commit_units(&self, writes: &[Write], units_max: usize) {
-        for unit in rows::units(writes).into_iter().take(units_max) {
+    fn commit_units(&self, writes: &[Write], ordered: Option<Ordered>) {
+        for unit in picked(writes, ordered) {
             self.lock().rows.write_all(unit);
             std::thread::yield_now();
         }
     }
 
     /// What a failed commit has written is no more on the disk than a batch, and no less: it stands in their order.
-    fn leave_torn(&self, writes: &[Write], fault: CommitFault) {
+    fn leave_torn(&self, writes: &[Write], ordered: Ordered) {
         if self.durability == Durability::Sync {
             return;
         }
-        let units = rows::units(writes).into_iter().take(fault.units_written);
+        let units = picked(writes, Some(ordered)).into_iter();
         let writes = units.flatten().cloned().collect();
         self.lock().unsynced.push(Batch { writes });
     }
@@ -167,26 +190,26 @@ impl Store for MemoryStore {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let fault = {
+        let ordered = {
             let mut state = self.lock();
             if state.failed {
                 return Err(StoreError::Failed("it failed before".to_owned()));
             }
-            let fault = state.commit_fault.take();
-            state.failed = fault.is_some();
-            fault
+            let none = CommitFault { units_written: 0 };
+            let full = state.full.then_some(Ordered::Fault(none));
+            let ordered = full.or_else(|| state.ordered.take());
+            state.failed = ordered.is_some();
+            ordered
         };
         match self.atomicity {
-            Atomicity::Batch if fault.is_none() => self.lock().rows.write_all(&batch.writes),
+            Atomicity::Batch if ordered.is_none() => self.lock().rows.write_all(&batch.writes),
             Atomicity::Batch => {}
-            Atomicity::Unit => {
-                let units_max = fault.map_or(usize::MAX, |fault| fault.units_written);
-                self.commit_units(&batch.writes, units_max);
-            }
+            Atomicity::Unit => self.commit_units(&batch.writes, ordered),
         }
-        if let Some(fault) = fault {
-            self.leave_torn(&batch.writes, fault);
-            return Err(StoreError::Failed(format!("ordered by a test: {fault:?}")));
+        if let Some(ordered) = ordered {
+            self.leave_torn(&batch.writes, ordered);
+            let what = format!("ordered by a test: {ordered:?}");
+            return Err(StoreError::Failed(what));
         }
         let mut state = self.lock();
         state.commits += 1;
@@ -202,5 +225,32 @@ impl Store for MemoryStore {
 
     fn durability(&self) -> Durability {
         self.durability
+    }
+}
+
+/// The units of a commit that are written.
+fn picked(writes: &[Write], ordered: Option<Ordered>) -> Vec<Vec<&Write>> {
+    let units = rows::units(writes);
+    match ordered {
+        None => units,
+        Some(Ordered::Fault(fault)) => units.into_iter().take(fault.units_written).collect(),
+        Some(Ordered::Tear(bits)) => {
+            let mut whole = true;
+            let mut place = 0_u32;
+            let is_written = |unit: &Vec<&Write>| {
+                let written = if unit
+                    .iter()
+                    .any(|write| matches!(write, Write::Partition { .. }))
+                {
+                    whole
+                } else {
+                    bits.rotate_right(place) & 1 == 1
+                };
+                place += 1;
+                whole &= written;
+                written
+            };
+            units.into_iter().filter(is_written).collect()
+        }
     }
 }

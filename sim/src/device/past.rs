@@ -40,6 +40,13 @@ impl Device {
         }
     }
 
+    /// Another history begins: whatever it holds is of an epoch that has ended, and it will be told so.
+    pub(crate) fn forget(&mut self) {
+        self.held.clear();
+        self.backup = None;
+        self.forgot_above = None;
+    }
+
     pub(crate) fn back_up(&mut self) {
         let saved = self.saved.clone();
         let held = match saved.position {
