@@ -21,15 +21,8 @@ pub struct Doorbell {
 
 impl Doorbell {
     pub fn new() -> io::Result<Self> {
-        // SAFETY: takes two integers.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just given us this descriptor; nobody else knows it.
-        let event = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self {
-            event,
+            event: eventfd(libc::EFD_NONBLOCK)?,
             asleep: AtomicBool::new(false),
         })
     }
@@ -74,4 +67,15 @@ impl Doorbell {
         // It can only fail when the counter is full, after 2^64 − 2 rings, and then the poll has fired.
         assert!(done == 8, "an eventfd takes every ring");
     }
+}
+
+/// A counter of the kernel that one side writes and another waits for.
+pub(crate) fn eventfd(flags: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: takes two integers.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor; nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -11,20 +11,22 @@ mod address;
 mod doorbell;
 mod double;
 mod op;
+mod rings;
 mod socket;
 mod uring;
 
 pub use doorbell::Doorbell;
 pub use double::{Double, Faults, Gone, Leaks, Net, Peer, Refused, Violation};
 pub use op::{BufferId, Completion, Events, Extra, Full, Op, PeerRing, Slot, Token, Wait};
+pub use rings::{Plan, Rings};
 pub use socket::{connect, listen};
 pub use uring::{BufferPlan, Counters, Flags, OpenError, Refusal, Setup, Step, Uring};
 
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// What a shard sees of the kernel. The real one is [`Uring`], the other [`Double`]; one script of operations runs
-/// against both.
+/// What a shard sees of the kernel. The real ones are [`Uring`] and, for more sockets than one table holds, [`Rings`]; the
+/// other is [`Double`]. One script of operations runs against all of them.
 pub trait Ring {
     /// Queues one operation; submits by itself when the submission queue is full.
     ///

@@ -12,6 +12,9 @@ impl Token {
     /// The bit a ring keeps for itself: a caller's token must not have it.
     pub const RESERVED: u64 = 1 << 63;
 
+    /// Of an operation that a ring started for itself; no caller sees its completion.
+    pub(crate) const OWN: Self = Self(Self::RESERVED);
+
     pub(crate) fn checked(self) -> u64 {
         assert_eq!(
             self.0 & Self::RESERVED,
@@ -22,13 +25,15 @@ impl Token {
     }
 }
 
-/// An index into the ring's table of direct descriptors.
+/// A direct descriptor: an index into the table of a ring, or of all rings of a thread, one table behind the other.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Slot(pub u32);
 
 /// A provided buffer that a completion filled, with the length of what is in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BufferId {
+    /// Whose buffer it is, where a thread has several rings.
+    pub ring: u16,
     pub index: u16,
     pub bytes: u32,
 }
@@ -72,8 +77,9 @@ pub enum Op {
     },
     /// Closes a slot. Operations armed on it must have ended before (cancel them), else the socket lingers.
     Close { slot: Slot },
-    /// Ends the operation with this token: it completes with −ECANCELED; this one with 0, −ENOENT or −EALREADY.
-    Cancel { target: Token },
+    /// Ends the operation with this token: it completes with −ECANCELED; this one with 0, −ENOENT or −EALREADY. `slot` is
+    /// the one it works on, if any.
+    Cancel { target: Token, slot: Option<Slot> },
     /// Completes with −ETIME after this long.
     Timeout { after: Duration },
     /// Posts a completion with this token and result on another ring. Completes here with 0.

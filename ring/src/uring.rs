@@ -10,6 +10,7 @@ mod door;
 mod flight;
 mod lent;
 mod mapping;
+mod member;
 mod refusal;
 mod setup;
 
@@ -20,6 +21,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::ops::Add;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -30,6 +32,7 @@ use self::buffers::{Buffers, GROUP};
 use self::door::Door;
 use self::flight::{ADOPTION, Flights, Owner};
 use self::lent::Lent;
+use self::member::Place;
 use crate::Ring;
 use crate::op::{BufferId, Completion, Events, Extra, Full, Op, PeerRing, Slot, Token, Wait};
 
@@ -57,6 +60,21 @@ pub struct Counters {
     pub no_slots: u64,
 }
 
+impl Add for Counters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            enters: self.enters + other.enters,
+            sqes: self.sqes + other.sqes,
+            cqes: self.cqes + other.cqes,
+            overflows: self.overflows + other.overflows,
+            no_buffers: self.no_buffers + other.no_buffers,
+            no_slots: self.no_slots + other.no_slots,
+        }
+    }
+}
+
 /// A ring of the kernel.
 ///
 /// It stays on its thread, since the kernel takes submissions from one thread only:
@@ -74,6 +92,7 @@ pub struct Uring {
     /// Completions that `adopt` found in front of its own.
     early: VecDeque<cqueue::Entry>,
     counters: Counters,
+    place: Place,
 }
 
 impl Uring {
@@ -82,16 +101,16 @@ impl Uring {
     /// # Errors
     /// [`OpenError`] says which step was refused, why, and what to type.
     pub fn open(setup: &Setup) -> Result<Self, OpenError> {
-        Self::open_with(setup, Flags::default())
+        Self::open_with(setup, Flags::default(), Place::alone(setup))
     }
 
-    fn open_with(setup: &Setup, flags: Flags) -> Result<Self, OpenError> {
+    fn open_with(setup: &Setup, flags: Flags, place: Place) -> Result<Self, OpenError> {
         if let Some(fault) = setup.fault() {
             return Err(OpenError::settings(fault));
         }
         let at = |step| move |error: io::Error| OpenError::found(step, &error, setup.slots);
-        let buffers = Buffers::new(setup.buffers).map_err(at(Step::Buffers))?;
-        let (ring, flags) = build(setup, flags).map_err(at(Step::Setup))?;
+        let buffers = Buffers::new(setup.buffers, place.ring).map_err(at(Step::Buffers))?;
+        let (ring, flags) = build(setup, flags, &place).map_err(at(Step::Setup))?;
         ring.submitter()
             .register_files_sparse(setup.slots)
             .map_err(at(Step::Slots))?;
@@ -108,6 +127,7 @@ impl Uring {
             flags,
             early: VecDeque::new(),
             counters: Counters::default(),
+            place,
         })
     }
 
@@ -141,7 +161,7 @@ impl Uring {
                 events: Events(events),
                 multishot,
             } => {
-                let poll = opcode::PollAdd::new(Fixed(slot.0), events).multi(multishot);
+                let poll = opcode::PollAdd::new(self.fixed(slot), events).multi(multishot);
                 poll.build().user_data(token.checked())
             }
             Op::PollFd {
@@ -151,14 +171,17 @@ impl Uring {
                 let poll = opcode::PollAdd::new(Fd(fd), events).multi(true);
                 poll.build().user_data(token.checked())
             }
-            Op::Recv { slot } => recv(slot).user_data(token.checked()),
-            Op::RecvMulti { slot } => opcode::RecvMulti::new(Fixed(slot.0), GROUP)
+            Op::Recv { slot } => recv(self.fixed(slot)).user_data(token.checked()),
+            Op::RecvMulti { slot } => opcode::RecvMulti::new(self.fixed(slot), GROUP)
                 .build()
                 .user_data(token.checked()),
-            Op::Close { slot } => opcode::Close::new(Fixed(slot.0))
-                .build()
-                .user_data(token.checked()),
-            Op::Cancel { target } => {
+            Op::Close { slot } => {
+                self.place.leaves();
+                opcode::Close::new(self.fixed(slot))
+                    .build()
+                    .user_data(token.checked())
+            }
+            Op::Cancel { target, .. } => {
                 let target = self.flights.find(target);
                 opcode::AsyncCancel::new(target)
                     .build()
@@ -175,13 +198,18 @@ impl Uring {
         }
     }
 
+    fn fixed(&self, slot: Slot) -> Fixed {
+        Fixed(self.place.local(slot))
+    }
+
     fn accept(&mut self, token: Token, listener: Slot) -> squeue::Entry {
+        self.place.awaits();
         let (user_data, room) = self.flights.accept(token);
         // SAFETY: `room` points to an address that the flight owns; only the field's address is taken.
         let storage = unsafe { &raw mut (*room).storage };
         // SAFETY: as above.
         let length = unsafe { &raw mut (*room).length };
-        opcode::Accept::new(Fixed(listener.0), storage.cast(), length)
+        opcode::Accept::new(self.fixed(listener), storage.cast(), length)
             .file_index(Some(DestinationSlot::auto_target()))
             .build()
             .user_data(user_data)
@@ -195,7 +223,7 @@ impl Uring {
         let (user_data, start) = self.flights.send(token, bytes);
         // What a longer send would take beyond this is a short send.
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        opcode::Send::new(Fixed(slot.0), start.wrapping_add(from), length)
+        opcode::Send::new(self.fixed(slot), start.wrapping_add(from), length)
             .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
             .build()
             .user_data(user_data)
@@ -236,12 +264,15 @@ impl Uring {
 
     fn complete(&mut self, entry: &cqueue::Entry) -> Completion {
         self.counters.cqes += 1;
-        let (result, flags) = (entry.result(), entry.flags());
+        let (mut result, flags) = (entry.result(), entry.flags());
         let (token, extra) = match Owner::of(entry.user_data()) {
             Owner::Caller(token) => (token, self.received(result, flags)),
             Owner::Flight(index) => {
                 let landed = self.flights.land(index, result);
                 self.counters.no_slots += u64::from(landed.no_slot);
+                if landed.accept {
+                    result = self.place.accepted(result);
+                }
                 (landed.token, landed.extra)
             }
         };
@@ -352,9 +383,7 @@ impl Ring for Uring {
             if result < 0 {
                 return Err(io::Error::from_raw_os_error(-result));
             }
-            return Ok(Slot(
-                u32::try_from(place.read()).expect("the kernel gives a slot"),
-            ));
+            return Ok(self.place.adopted(place.read()));
         }
         panic!("the kernel updates its table of files while submitting");
     }
@@ -390,9 +419,13 @@ impl fmt::Debug for Uring {
 }
 
 /// Asks for everything, and for less while the kernel knows not all of it.
-fn build(setup: &Setup, mut flags: Flags) -> io::Result<(IoUring, Flags)> {
+fn build(setup: &Setup, mut flags: Flags, place: &Place) -> io::Result<(IoUring, Flags)> {
     loop {
-        match (flags.builder(setup).build(setup.entries), flags.peeled()) {
+        let mut builder = flags.builder(setup);
+        if place.is_further() {
+            builder.setup_taskrun_flag();
+        }
+        match (builder.build(setup.entries), flags.peeled()) {
             (Ok(ring), _) => return Ok((ring, flags)),
             (Err(error), Some(fewer)) if error.raw_os_error() == Some(libc::EINVAL) => {
                 flags = fewer;
@@ -402,8 +435,8 @@ fn build(setup: &Setup, mut flags: Flags) -> io::Result<(IoUring, Flags)> {
     }
 }
 
-fn recv(slot: Slot) -> squeue::Entry {
-    opcode::Recv::new(Fixed(slot.0), std::ptr::null_mut(), 0)
+fn recv(socket: Fixed) -> squeue::Entry {
+    opcode::Recv::new(socket, std::ptr::null_mut(), 0)
         .flags(libc::MSG_DONTWAIT)
         .buf_group(GROUP)
         .build()
@@ -437,7 +470,8 @@ mod tests {
     fn a_ring_works_with_the_flags_of_every_kernel() {
         let mut flags = Some(Flags::default());
         while let Some(these) = flags {
-            let mut ring = Uring::open_with(&Setup::default(), these).unwrap();
+            let setup = Setup::default();
+            let mut ring = Uring::open_with(&setup, these, Place::alone(&setup)).unwrap();
             assert_eq!(ring.flags(), these);
             let message = Op::Message {
                 ring: ring.peer_ring(),

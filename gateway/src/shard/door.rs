@@ -165,6 +165,7 @@ impl Shard {
             };
             let cancel = Op::Cancel {
                 target: target.token(),
+                slot: Some(self.door.listener),
             };
             // No connection has this slot, so nobody waits for the cancel itself.
             self.hands.push(Kind::Cancel, NIL, 0, cancel);

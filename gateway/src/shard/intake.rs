@@ -154,6 +154,7 @@ impl Shard {
         };
         let op = Op::Cancel {
             target: target.token(),
+            slot: Some(self.slab.at(slot).socket),
         };
         self.hands.push(Kind::Cancel, slot, generation, op);
     }

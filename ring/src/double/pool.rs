@@ -43,7 +43,11 @@ impl Pool {
         self.held[place] = true;
         self.buffers[place][..bytes.len()].copy_from_slice(bytes);
         let bytes = u32::try_from(bytes.len()).expect("no more than a buffer");
-        BufferId { index, bytes }
+        BufferId {
+            ring: 0,
+            index,
+            bytes,
+        }
     }
 
     pub(super) fn bytes(&self, id: BufferId) -> &[u8] {

@@ -59,7 +59,7 @@ impl Double {
             Op::RecvMulti { slot } => self.start_recv_multi(token, slot),
             Op::Send { slot, bytes, from } => self.start_send(token, slot, bytes, from),
             Op::Close { slot } => self.start_close(token, slot),
-            Op::Cancel { target } => self.start_cancel(token, target),
+            Op::Cancel { target, .. } => self.start_cancel(token, target),
             Op::Timeout { after } => self.start_timeout(token, after),
             Op::Message {
                 ring,

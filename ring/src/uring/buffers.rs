@@ -21,6 +21,8 @@ pub(super) const GROUP: u16 = 0;
 #[derive(Debug)]
 pub(super) struct Buffers {
     plan: BufferPlan,
+    /// The ring they belong to, of several on one thread.
+    ring: u16,
     entries: Mapping,
     data: Mapping,
     tail: u16,
@@ -29,10 +31,11 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    pub(super) fn new(plan: BufferPlan) -> io::Result<Self> {
+    pub(super) fn new(plan: BufferPlan, ring: u16) -> io::Result<Self> {
         let count = usize::from(plan.count);
         let mut buffers = Self {
             plan,
+            ring,
             entries: Mapping::new(count * size_of::<BufRingEntry>())?,
             data: Mapping::new(plan.data_bytes())?,
             tail: 0,
@@ -60,7 +63,11 @@ impl Buffers {
         assert!(bytes <= self.plan.bytes, "the kernel stays inside a buffer");
         *held = true;
         self.free -= 1;
-        BufferId { index, bytes }
+        BufferId {
+            ring: self.ring,
+            index,
+            bytes,
+        }
     }
 
     pub(super) fn bytes(&self, id: BufferId) -> &[u8] {
@@ -89,6 +96,10 @@ impl Buffers {
 
     pub(super) fn free(&self) -> usize {
         self.free
+    }
+
+    pub(super) fn all_free(&self) -> bool {
+        self.free == self.held.len()
     }
 
     fn data_of(&self, index: u16) -> NonNull<u8> {

@@ -45,6 +45,7 @@ enum Cargo {
     Timeout(
         #[expect(dead_code, reason = "held for the kernel, read by nobody here")] Lent<Timespec>,
     ),
+    Signal(#[expect(dead_code, reason = "what an eventfd counts says nothing here")] Lent<u64>),
 }
 
 /// What a flight gave back with its last completion.
@@ -52,6 +53,7 @@ enum Cargo {
 pub(super) struct Landed {
     pub(super) token: Token,
     pub(super) extra: Extra,
+    pub(super) accept: bool,
     pub(super) no_slot: bool,
 }
 
@@ -106,6 +108,13 @@ impl Flights {
         (self.depart(token, Cargo::Timeout(time)), pointer)
     }
 
+    /// Gives `user_data` and where the kernel writes the count of an eventfd. The completion carries [`Token::OWN`].
+    pub(super) fn signal(&mut self) -> (u64, *mut u64) {
+        let count = Lent::new(0);
+        let pointer = count.pointer();
+        (self.depart(Token::OWN, Cargo::Signal(count)), pointer)
+    }
+
     fn depart(&mut self, token: Token, cargo: Cargo) -> u64 {
         let flight = Some(Flight { token, cargo });
         let index = match self.free.pop() {
@@ -127,16 +136,17 @@ impl Flights {
             .take()
             .expect("the kernel completes a flight once");
         self.free.push(index);
-        let no_slot = matches!(flight.cargo, Cargo::Accept(_)) && result == -libc::ENFILE;
+        let accept = matches!(flight.cargo, Cargo::Accept(_));
         let extra = match flight.cargo {
             Cargo::Accept(room) => self.landed_address(room, result),
             Cargo::Send(bytes) => Extra::Sent(bytes),
-            Cargo::Timeout(_) => Extra::None,
+            Cargo::Timeout(_) | Cargo::Signal(_) => Extra::None,
         };
         Landed {
             token: flight.token,
             extra,
-            no_slot,
+            accept,
+            no_slot: accept && result == -libc::ENFILE,
         }
     }
 
@@ -150,14 +160,21 @@ impl Flights {
         peer.map_or(Extra::None, Extra::Peer)
     }
 
+    /// Whether an operation with this token owns memory here.
+    pub(super) fn carries(&self, token: Token) -> bool {
+        self.place_of(token).is_some()
+    }
+
     /// The `user_data` of the operation with this token: the first flight that carries it, else the token itself. Looks
     /// at every flight (accepts, sends and timeouts; never the armed polls): a cancel costs more in the kernel.
     pub(super) fn find(&self, token: Token) -> u64 {
-        let carries = |room: &Option<Flight>| room.as_ref().is_some_and(|it| it.token == token);
-        self.rooms
-            .iter()
-            .position(carries)
+        self.place_of(token)
             .map_or(token.checked(), |index| OWNED | index as u64)
+    }
+
+    fn place_of(&self, token: Token) -> Option<usize> {
+        let carries = |room: &Option<Flight>| room.as_ref().is_some_and(|it| it.token == token);
+        self.rooms.iter().position(carries)
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Step {
     Slots,
     /// The provided buffers.
     Buffers,
+    /// The signal by which a further ring wakes its thread.
+    Signal,
 }
 
 /// What was found when a step failed.
@@ -175,7 +177,7 @@ impl OpenError {
     }
 
     /// Looks at the machine for the reason.
-    pub(super) fn found(step: Step, error: &io::Error, slots: u32) -> Self {
+    pub(crate) fn found(step: Step, error: &io::Error, slots: u32) -> Self {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
         let (disabled, open_files_max) = (disabled(), open_files_max());
         let found = Found {
@@ -201,6 +203,7 @@ impl fmt::Display for OpenError {
             Step::RingFd => "registering the ring's descriptor",
             Step::Slots => "registering the table of sockets",
             Step::Buffers => "registering the receive buffers",
+            Step::Signal => "registering the signal of a further ring",
         };
         let error = io::Error::from_raw_os_error(self.errno);
         write!(out, "cannot open a ring: {step}: {error}: {}", self.refusal)

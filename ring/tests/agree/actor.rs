@@ -75,7 +75,7 @@ pub(crate) struct Outcome {
     pub(crate) heard: Option<Heard>,
     /// The peer could not do it: its connection is gone.
     pub(crate) peer_gone: bool,
-    pub(crate) buffers_free: usize,
+    pub(crate) buffers_held: usize,
 }
 
 pub(crate) struct Actor<W: World> {
@@ -137,8 +137,16 @@ impl<W: World> Actor<W> {
             .map(|completion| self.said(completion))
             .collect();
         outcome.said.sort_by_key(|said| said.token);
-        outcome.buffers_free = self.world.ring().buffers_free();
+        outcome.buffers_held = self.buffers_held();
         outcome
+    }
+
+    /// Counted by the ring, which has lent as many as are held here.
+    fn buffers_held(&mut self) -> usize {
+        let free = self.world.ring().buffers_free();
+        let held = self.world.buffers() - free;
+        assert_eq!(held, self.held.len(), "lent and not given back");
+        held
     }
 
     fn act(&mut self, step: &Step, expected: Option<&Outcome>, outcome: &mut Outcome) {
@@ -152,6 +160,7 @@ impl<W: World> Actor<W> {
                 OTHER,
                 Op::Cancel {
                     target: Token(ACCEPT),
+                    slot: Some(self.world.listener()),
                 },
             ),
             Step::Recv(connection) => self.on(connection, |slot| Op::Recv { slot }),
@@ -191,6 +200,7 @@ impl<W: World> Actor<W> {
                     OTHER,
                     Op::Cancel {
                         target: Token(armed_token(connection)),
+                        slot: Some(self.slot(connection)),
                     },
                 );
             }
@@ -205,6 +215,7 @@ impl<W: World> Actor<W> {
                 OTHER,
                 Op::Cancel {
                     target: Token(TIMEOUT),
+                    slot: None,
                 },
             ),
             Step::Sleep => self.push(SLEEP, Op::Timeout { after: SHORT }),

@@ -11,24 +11,36 @@ mod script;
 mod worlds;
 
 use actor::{Actor, Outcome, Step};
+use millpond_ring::Setup;
 use script::Script;
-use worlds::{Memory, Sockets};
+use worlds::{Memory, ROOMY, SETUP, Sockets, World};
 
 const SCRIPTS: u64 = 150;
 const STEPS: usize = 150;
 
 #[test]
 fn random_scripts_agree() {
+    let completions = run_scripts(&SETUP, Sockets::of_one_ring);
+    println!("{STEPS} steps per script, {completions} completions compared");
+    assert!(completions > 50);
+}
+
+/// With buffers enough, a thread's many rings are as one.
+#[test]
+fn random_scripts_agree_with_many_rings() {
+    let completions = run_scripts(&ROOMY, Sockets::of_many_rings);
+    println!("{STEPS} steps per script, {completions} completions compared");
+    assert!(completions > 50);
+}
+
+fn run_scripts<W: World>(setup: &Setup, real: impl Fn() -> W) -> usize {
     let seeds = match (number("AGREE_SEED"), number("AGREE_SCRIPTS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, scripts) => 0..scripts.unwrap_or(SCRIPTS),
     };
-    let mut completions = 0;
-    for seed in seeds {
-        completions += run(seed);
-    }
-    println!("{STEPS} steps per script, {completions} completions compared");
-    assert!(completions > 50);
+    seeds
+        .map(|seed| run(seed, Memory::open(setup), real()))
+        .sum()
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -37,8 +49,8 @@ fn number(variable: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap())
 }
 
-fn run(seed: u64) -> usize {
-    let (mut double, mut real) = (Actor::new(Memory::open()), Actor::new(Sockets::open()));
+fn run(seed: u64, double: Memory, real: impl World) -> usize {
+    let (mut double, mut real) = (Actor::new(double), Actor::new(real));
     let mut script = Script::new(seed);
     let (mut history, mut completions) = (Vec::new(), 0);
     for _ in 0..STEPS {
@@ -156,7 +168,10 @@ fn the_written_script_agrees() {
         Sleep,
         CancelTimeout,
     ];
-    let (mut double, mut real) = (Actor::new(Memory::open()), Actor::new(Sockets::open()));
+    let (mut double, mut real) = (
+        Actor::new(Memory::open(&SETUP)),
+        Actor::new(Sockets::of_one_ring()),
+    );
     for (index, step) in steps.iter().enumerate() {
         let expected = double.perform(step, None);
         let said = real.perform(step, Some(&expected));

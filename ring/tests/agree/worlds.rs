@@ -6,7 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use millpond_ring::{
-    BufferPlan, Completion, Double, Faults, Gone, Net, Peer, Ring, Setup, Slot, Uring, Wait,
+    BufferPlan, Completion, Double, Faults, Gone, Net, Peer, Plan, Ring, Rings, Setup, Slot, Uring,
+    Wait,
 };
 
 use crate::actor::Bytes;
@@ -20,6 +21,17 @@ pub(crate) const SETUP: Setup = Setup {
         bytes: 512,
     },
 };
+/// Enough buffers for any script: many rings run out of theirs one by one.
+pub(crate) const ROOMY: Setup = Setup {
+    buffers: BufferPlan {
+        count: 256,
+        bytes: 512,
+    },
+    ..SETUP
+};
+/// As many connections as one table of [`SETUP`] holds, one to a ring.
+const ROOMY_IN_RINGS: Setup = Setup { slots: 2, ..ROOMY };
+const RINGS: u16 = 7;
 /// How long the kernel may take to bring what the double has said already.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -34,6 +46,8 @@ pub(crate) trait World {
     type Ring: Ring;
     fn ring(&mut self) -> &mut Self::Ring;
     fn listener(&self) -> Slot;
+    /// Lent or not.
+    fn buffers(&self) -> usize;
     /// The next peer connects.
     fn connect(&mut self);
     /// Whether the connection still took it.
@@ -47,6 +61,7 @@ pub(crate) trait World {
 }
 
 pub(crate) struct Memory {
+    buffers: usize,
     net: Net,
     ring: Double,
     listener: Slot,
@@ -54,11 +69,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn open() -> Self {
+    pub(crate) fn open(setup: &Setup) -> Self {
         let net = Net::default();
-        let mut ring = Double::open(&net, &SETUP, Faults::NONE, 0);
+        let mut ring = Double::open(&net, setup, Faults::NONE, 0);
         let listener = ring.listen(Self::address()).unwrap();
         Self {
+            buffers: usize::from(setup.buffers.count),
             net,
             ring,
             listener,
@@ -84,6 +100,10 @@ impl World for Memory {
 
     fn listener(&self) -> Slot {
         self.listener
+    }
+
+    fn buffers(&self) -> usize {
+        self.buffers
     }
 
     fn connect(&mut self) {
@@ -137,21 +157,40 @@ impl World for Memory {
     }
 }
 
-pub(crate) struct Sockets {
-    ring: Uring,
+pub(crate) struct Sockets<R> {
+    buffers: fn(&R) -> usize,
+    ring: R,
     listener: Slot,
     address: SocketAddr,
     peers: Vec<Option<TcpStream>>,
 }
 
-impl Sockets {
-    pub(crate) fn open() -> Self {
-        let mut ring = Uring::open(&SETUP).unwrap();
+impl Sockets<Uring> {
+    pub(crate) fn of_one_ring() -> Self {
+        let buffers = |_: &Uring| usize::from(SETUP.buffers.count);
+        Self::on(Uring::open(&SETUP).unwrap(), buffers)
+    }
+}
+
+impl Sockets<Rings> {
+    pub(crate) fn of_many_rings() -> Self {
+        let plan = Plan::new(ROOMY_IN_RINGS, RINGS);
+        let first = usize::from(plan.first.buffers.count);
+        let further = usize::from(plan.further().buffers.count);
+        assert_eq!((first, further), (256, 64), "so many in each");
+        let buffers = |rings: &Rings| 256 + 64 * (rings.count() - 1);
+        Self::on(Rings::open(plan).unwrap(), buffers)
+    }
+}
+
+impl<R: Ring> Sockets<R> {
+    fn on(mut ring: R, buffers: fn(&R) -> usize) -> Self {
         let socket = millpond_ring::listen("127.0.0.1:0".parse().unwrap(), 64).unwrap();
         let socket = TcpListener::from(socket);
         let address = socket.local_addr().unwrap();
         let listener = ring.adopt(OwnedFd::from(socket)).unwrap();
         Self {
+            buffers,
             ring,
             listener,
             address,
@@ -179,15 +218,19 @@ impl Sockets {
     }
 }
 
-impl World for Sockets {
-    type Ring = Uring;
+impl<R: Ring> World for Sockets<R> {
+    type Ring = R;
 
-    fn ring(&mut self) -> &mut Uring {
+    fn ring(&mut self) -> &mut R {
         &mut self.ring
     }
 
     fn listener(&self) -> Slot {
         self.listener
+    }
+
+    fn buffers(&self) -> usize {
+        (self.buffers)(&self.ring)
     }
 
     fn connect(&mut self) {

@@ -65,6 +65,7 @@ impl<R: Ring> Echo<R> {
             CANCEL | SLOT,
             Op::Cancel {
                 target: Token(ACCEPT),
+                slot: None,
             },
         );
     }
@@ -267,6 +268,7 @@ impl<R: Ring> Echo<R> {
                 CANCEL | u64::from(at),
                 Op::Cancel {
                     target: Token(POLL | u64::from(at)),
+                    slot: None,
                 },
             );
         }

@@ -279,7 +279,15 @@ fn injected_errors_of_the_other_operations() {
         -libc::ENOMEM
     );
     assert_eq!(
-        run(&mut ring, 4, Op::Cancel { target: Token(9) }).result,
+        run(
+            &mut ring,
+            4,
+            Op::Cancel {
+                target: Token(9),
+                slot: None
+            }
+        )
+        .result,
         -libc::EALREADY
     );
     assert_eq!(ring.pop().unwrap().result, -libc::ECANCELED);
@@ -441,7 +449,14 @@ fn what_a_caller_must_not_do_is_seen() {
     assert_eq!(peer.read(), Ok(vec![0, 0]));
     assert_eq!(peer.read(), Ok(vec![]), "the socket lingers");
     assert_eq!(ring.leaks().armed, [Token(1)]);
-    run(&mut ring, 6, Op::Cancel { target: Token(1) });
+    run(
+        &mut ring,
+        6,
+        Op::Cancel {
+            target: Token(1),
+            slot: None,
+        },
+    );
     assert_eq!(peer.read(), Err(Gone::Closed));
 }
 

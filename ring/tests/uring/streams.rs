@@ -108,8 +108,14 @@ fn a_multishot_poll_fires_once_per_arrival_and_a_cancel_ends_it() {
         assert_ne!(ready.result & i32::from(libc::POLLIN), 0);
         quiet(&mut ring);
     }
-    ring.push(Token(2), Op::Cancel { target: Token(1) })
-        .unwrap();
+    ring.push(
+        Token(2),
+        Op::Cancel {
+            target: Token(1),
+            slot: None,
+        },
+    )
+    .unwrap();
     let mut ends = [next(&mut ring), next(&mut ring)].map(|it| (it.token.0, it.result, it.more));
     ends.sort_unstable();
     assert_eq!(ends, [(1, -libc::ECANCELED, false), (2, 0, false)]);

@@ -85,8 +85,14 @@ fn a_socket_lingers_while_an_operation_is_armed_on_it() {
     peer.set_read_timeout(Some(Duration::from_millis(20)))
         .unwrap();
     assert!(peer.read(&mut [0; 1]).is_err(), "no end of stream yet");
-    ring.push(Token(3), Op::Cancel { target: Token(1) })
-        .unwrap();
+    ring.push(
+        Token(3),
+        Op::Cancel {
+            target: Token(1),
+            slot: None,
+        },
+    )
+    .unwrap();
     next(&mut ring);
     next(&mut ring);
     peer.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -26,6 +26,7 @@ fn cancels_find_operations_that_own_memory_too() {
             Token(3),
             Op::Cancel {
                 target: Token(target),
+                slot: None,
             },
         )
         .unwrap();
@@ -34,7 +35,15 @@ fn cancels_find_operations_that_own_memory_too() {
         assert_eq!(ends, [(target, -libc::ECANCELED), (3, 0)]);
     }
     assert_eq!(
-        run(&mut ring, 4, Op::Cancel { target: Token(2) }).result,
+        run(
+            &mut ring,
+            4,
+            Op::Cancel {
+                target: Token(2),
+                slot: None
+            }
+        )
+        .result,
         -libc::ENOENT
     );
 }
