@@ -5,11 +5,12 @@ use crate::counts::Board;
 use crate::pages::{Ask, BATCH_MAX, HEADS_WAITING_MAX, Reply, page_reading_bytes};
 use crate::shard::{EXTRAS_BYTES, SPARES_BYTES_MAX};
 use crate::slab::ENTRY_BYTES;
+use crate::tables::Tables;
 use crate::wheel::WHEEL_BYTES;
 use millpond_backplane::link::{self, Downlink};
 use millpond_backplane::routes::Route;
 use millpond_backplane::{Entry, log};
-use millpond_ring::Setup;
+use millpond_ring::Plan;
 use millpond_wire::{ECHO_BYTES_MAX, HEAD_BYTES_MAX};
 use std::fmt;
 
@@ -20,18 +21,23 @@ pub struct Budget {
     pub connections_max: u32,
     /// Of one shard: what it is, and its bytes.
     pub parts: Vec<(&'static str, usize)>,
+    /// Rings of one shard, which open as they are needed, and the sockets of each.
+    pub rings_max: u16,
+    pub slots: u32,
     /// When the limit of open files allows fewer connections than configured: that limit.
     pub open_files: Option<u64>,
 }
 
 impl Budget {
-    pub(crate) fn of(config: &Config, setup: &Setup, open_files: Option<u64>) -> Self {
+    pub(crate) fn of(config: &Config, tables: &Tables) -> Self {
         let limits = &config.limits;
         Self {
             shards: config.shards,
             connections_max: limits.connections_max,
-            parts: parts(limits, setup, usize::from(config.shards)),
-            open_files,
+            parts: parts(limits, &tables.plan, usize::from(config.shards)),
+            rings_max: tables.plan.rings_max,
+            slots: tables.plan.first.slots,
+            open_files: tables.bound_by,
         }
     }
 
@@ -54,7 +60,7 @@ impl Budget {
     }
 }
 
-fn parts(limits: &Limits, setup: &Setup, shards: usize) -> Vec<(&'static str, usize)> {
+fn parts(limits: &Limits, plan: &Plan, shards: usize) -> Vec<(&'static str, usize)> {
     let connections = limits.connections_max as usize;
     let readers = usize::from(limits.page_readers);
     let asks = limits.page_asks_max * readers;
@@ -64,7 +70,7 @@ fn parts(limits: &Limits, setup: &Setup, shards: usize) -> Vec<(&'static str, us
     let pages = asks * limits.page_bytes_max;
     let reading = readers * BATCH_MAX * page_reading_bytes(limits.page_bytes_max);
     vec![
-        ("ring, its buffers and slots", setup.bytes()),
+        ("rings, their buffers and slots", plan.bytes()),
         ("idle connections", connections * ENTRY_BYTES),
         ("extras of busy connections", connections * EXTRAS_BYTES),
         ("timer wheel", WHEEL_BYTES),
@@ -103,6 +109,13 @@ impl fmt::Display for Budget {
             Size(self.shard_bytes()),
             Size(self.bytes()),
         )?;
+        if self.rings_max > 1 {
+            writeln!(
+                f,
+                "  in up to {} rings a shard, of {} sockets each, opened as they are needed",
+                self.rings_max, self.slots
+            )?;
+        }
         if let Some(limit) = self.open_files {
             writeln!(
                 f,
@@ -142,6 +155,8 @@ mod tests {
             shards: 2,
             connections_max: 1,
             parts: Vec::new(),
+            rings_max: 1,
+            slots: 2,
             open_files: None,
         };
         let bytes = budget.with_queues(4_096, 16_384).shard_bytes();

@@ -155,7 +155,7 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 16_000,
+            connections_max: 500_000,
             accepts_outstanding: 64,
             accept_backlog: 4_096,
             handshakes_max: 1_024,
@@ -184,7 +184,7 @@ impl Default for Limits {
             histories_max: 4,
             downlinks_per_turn: 1_024,
             ring_entries: 1_024,
-            ring_completions: 16_384,
+            ring_completions: 8_192,
             buffers: 256,
             buffer_bytes: 2_048,
             linger_bytes_max: 256 * 1024,

@@ -27,6 +27,10 @@ counts! {
     hot Gauge "gateway_hot_connections" "Sockets with a multishot read.";
     partial_bytes Gauge "gateway_partial_bytes" "Bytes of unfinished frames.";
     outbox_bytes Gauge "gateway_outbox_bytes" "Bytes that wait for clients.";
+    rings Gauge "gateway_rings" "Rings open.";
+    enters Counter "gateway_ring_enters_total" "System calls of the rings.";
+    overflows Counter "gateway_ring_overflows_total" "Turns with completions held back by a full queue.";
+    no_slots Counter "gateway_ring_no_slots_total" "Accepted sockets that found no table with room; closed.";
     promoted Counter "gateway_promoted_total" "Connections that became hot.";
     accepted Counter "gateway_accepted_total" "Sockets accepted.";
     accepts_failed Counter "gateway_accepts_failed_total" "Accepts that the kernel refused.";

@@ -20,6 +20,7 @@ mod session;
 mod shard;
 mod slab;
 mod start;
+mod tables;
 mod tag;
 #[cfg(test)]
 mod tests;

@@ -206,14 +206,14 @@ impl Shard {
         !self.mail.is_empty() || self.hands.desk.has_replies()
     }
 
-    pub(crate) fn counts(&mut self) -> &Counts {
+    pub(crate) fn counts(&mut self) -> &mut Counts {
         let numbers = &mut self.counts.numbers;
         numbers.connections = u64::from(self.slab.len());
         numbers.handshakes = u64::from(self.handshakes);
         numbers.hot = u64::from(self.hot);
         numbers.partial_bytes = self.partials.bytes() as u64;
         numbers.outbox_bytes = self.hands.outbox_bytes as u64;
-        &self.counts
+        &mut self.counts
     }
 
     /// Drained: nothing is left, or its time is over.

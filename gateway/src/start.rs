@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::counts::Board;
 use crate::pages;
 use crate::shard::{Driver, Inlets, Now, Order, Shard, Sleep};
+use crate::tables::Tables;
 use crate::wheel::TICK;
 use millpond_backplane::link::{Downlink, Link};
 use millpond_backplane::log::Appender;
@@ -18,7 +19,7 @@ use millpond_backplane::mesh::{self, Bell, Receiver};
 use millpond_backplane::metrics::{Sample, Source};
 use millpond_backplane::routes::Routes;
 use millpond_backplane::store::Store;
-use millpond_ring::{BufferPlan, Doorbell, OpenError, Ring, Setup, Uring, listen};
+use millpond_ring::{Doorbell, OpenError, Plan, Ring, Rings, listen};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -29,10 +30,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Orders that one shard may have waiting.
 const ORDERS_MAX: usize = 8;
-/// Slots of a ring that hold no connection: its listener.
-const SLOTS_BESIDE: u32 = 1;
-/// Open files that are left to everything but the rings' tables.
-const OPEN_FILES_BESIDE: u64 = 64;
 /// How often [`Gateway::join`] looks.
 const JOIN_POLL: Duration = Duration::from_millis(10);
 
@@ -85,7 +82,7 @@ pub struct Unfinished {
 #[derive(Debug)]
 pub struct Prepared {
     config: Config,
-    setup: Setup,
+    plan: Plan,
     budget: Budget,
     address: SocketAddr,
     listeners: Vec<OwnedFd>,
@@ -103,37 +100,22 @@ pub fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     if let Some(fault) = config.limits.fault() {
         return Err(StartError::Limits(fault));
     }
-    let open_files = bind_to_open_files(&mut config)?;
+    let limit = open_files_limit()?;
+    let tables = Tables::of(&config.limits, config.shards, limit);
+    let tables = tables.ok_or(StartError::OpenFiles { limit })?;
+    config.limits.connections_max = tables.connections_max;
     let (listeners, address) = open_listeners(&config)?;
     let bells = (0..config.shards)
         .map(|_| Ok(Arc::new(ShardBell(Doorbell::new()?))))
         .collect::<io::Result<_>>()?;
-    let setup = setup(&config);
     Ok(Prepared {
-        budget: Budget::of(&config, &setup, open_files),
-        setup,
+        budget: Budget::of(&config, &tables),
+        plan: tables.plan,
         config,
         address,
         listeners,
         bells,
     })
-}
-
-/// The kernel checks a ring's table against the limit of open files. Where that binds, it is the limit of connections,
-/// and the budget says so.
-fn bind_to_open_files(config: &mut Config) -> Result<Option<u64>, StartError> {
-    let limit = open_files_limit()?;
-    let slots = limit.saturating_sub(OPEN_FILES_BESIDE);
-    let most = u32::try_from(slots).unwrap_or(u32::MAX);
-    let most = most.saturating_sub(SLOTS_BESIDE);
-    if most == 0 {
-        return Err(StartError::OpenFiles { limit });
-    }
-    if most >= config.limits.connections_max {
-        return Ok(None);
-    }
-    config.limits.connections_max = most;
-    Ok(Some(limit))
 }
 
 fn open_files_limit() -> io::Result<u64> {
@@ -165,19 +147,6 @@ fn open_listeners(config: &Config) -> Result<(Vec<OwnedFd>, SocketAddr), StartEr
 
 fn local_addr(listener: &OwnedFd) -> io::Result<SocketAddr> {
     std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?).local_addr()
-}
-
-fn setup(config: &Config) -> Setup {
-    let limits = &config.limits;
-    Setup {
-        entries: limits.ring_entries,
-        completions: limits.ring_completions,
-        slots: limits.connections_max + SLOTS_BESIDE,
-        buffers: BufferPlan {
-            count: limits.buffers,
-            bytes: limits.buffer_bytes,
-        },
-    }
 }
 
 /// A shard's doorbell, for those who send to it and for itself.
@@ -254,7 +223,7 @@ impl Prepared {
             let start = ShardStart {
                 index,
                 config: self.config.clone(),
-                setup: self.setup,
+                plan: self.plan,
                 listener,
                 bell,
                 board: Arc::clone(&board),
@@ -299,7 +268,7 @@ fn check_count(what: &'static str, seams: usize, shards: usize) -> Result<(), St
 struct ShardStart {
     index: u16,
     config: Config,
-    setup: Setup,
+    plan: Plan,
     listener: OwnedFd,
     bell: Arc<ShardBell>,
     board: Arc<Board>,
@@ -328,9 +297,9 @@ impl ShardStart {
         }
     }
 
-    fn open(self, clock: &Clock) -> Result<Driver<Uring, Arc<ShardBell>>, StartError> {
+    fn open(self, clock: &Clock) -> Result<Driver<Rings, Arc<ShardBell>>, StartError> {
         let shard = self.index;
-        let ring = Uring::open(&self.setup);
+        let ring = Rings::open(self.plan);
         let mut ring = ring.map_err(|error| StartError::Ring { shard, error })?;
         tracing::info!(shard, flags = %ring.flags(), "ring opened");
         let inlets = Inlets {
@@ -347,21 +316,42 @@ impl ShardStart {
 
 /// Turns until the shard is drained.
 fn serve(
-    mut driver: Driver<Uring, Arc<ShardBell>>,
+    mut driver: Driver<Rings, Arc<ShardBell>>,
     clock: &Clock,
     board: &Board,
 ) -> io::Result<()> {
     let mut shown = clock.now().tick;
+    let mut refused = None;
     while !driver.is_done() {
         driver.turn(|| clock.now())?;
         let tick = clock.now().tick;
         if tick != shown {
             shown = tick;
-            board.show(driver.counts());
+            tell_refusal(driver.ring(), &mut refused);
+            show(&mut driver, board);
         }
     }
-    board.show(driver.counts());
+    show(&mut driver, board);
     Ok(())
+}
+
+fn show(driver: &mut Driver<Rings, Arc<ShardBell>>, board: &Board) {
+    let (rings, counters) = (driver.ring().count(), driver.ring().counters());
+    let counts = driver.counts();
+    counts.numbers.rings = u64::try_from(rings).expect("a few");
+    counts.numbers.enters = counters.enters;
+    counts.numbers.overflows = counters.overflows;
+    counts.numbers.no_slots = counters.no_slots;
+    board.show(counts);
+}
+
+/// Once for each time that the kernel begins to refuse.
+fn tell_refusal(rings: &Rings, told: &mut Option<OpenError>) {
+    let refused = rings.refused().copied();
+    if let (Some(error), None) = (refused, *told) {
+        tracing::warn!(rings = rings.count(), %error, "no further ring; new clients are refused while the tables are full");
+    }
+    *told = refused;
 }
 
 /// Ticks by the monotonic clock, milliseconds by the wall's.

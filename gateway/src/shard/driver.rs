@@ -57,8 +57,12 @@ impl<R: Ring, S: Sleep> Driver<R, S> {
         self.shard.is_done()
     }
 
-    pub(crate) fn counts(&mut self) -> &Counts {
+    pub(crate) fn counts(&mut self) -> &mut Counts {
         self.shard.counts()
+    }
+
+    pub(crate) fn ring(&self) -> &R {
+        &self.ring
     }
 
     fn push(&mut self) {
