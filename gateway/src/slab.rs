@@ -8,8 +8,8 @@ use millpond_ring::Slot;
 
 /// No entry, no extras.
 pub(crate) const NIL: u32 = u32::MAX;
-/// Entries allocated together.
-const CHUNK: u32 = 1_024;
+/// Entries allocated together. Few in tests, so that chunks come and go under every one of them.
+const CHUNK: u32 = if cfg!(test) { 4 } else { 1_024 };
 
 pub(crate) const ENTRY_BYTES: usize = size_of::<Entry>();
 const _: () = assert!(ENTRY_BYTES <= 64, "an idle connection costs a cache line");
@@ -69,12 +69,57 @@ fn low(tick: u32) -> u16 {
     u16::from_be_bytes([high, low])
 }
 
+/// Entries in chunks, which are made when the connections need them and go when nobody is left in them. The lowest chunk
+/// with a vacant entry takes the next connection, so that the upper ones empty.
 #[derive(Debug)]
 pub(crate) struct Slab {
-    chunks: Vec<Box<[Entry]>>,
-    vacant: u32,
+    chunks: Vec<Chunk>,
+    /// No chunk before this one has a vacant entry.
+    roomy: usize,
     used: u32,
     max: u32,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    /// None while nobody is in them.
+    entries: Option<Box<[Entry]>>,
+    used: u32,
+    /// The first vacant entry, by its index in the chunk.
+    vacant: u32,
+    /// The first generation that no entry here has had.
+    fresh: u32,
+}
+
+impl Chunk {
+    const EMPTY: Self = Self {
+        entries: None,
+        used: 0,
+        vacant: NIL,
+        fresh: 0,
+    };
+
+    fn fill(&mut self) {
+        let generation = self.fresh % GENERATIONS;
+        let entry = |index| Entry {
+            session: Session::Closed,
+            generation,
+            socket: Slot(0),
+            extras: NIL,
+            links: Links::vacant(if index + 1 < CHUNK { index + 1 } else { NIL }),
+            heard: 0,
+            reading: Reading::Vacant,
+            heat: 0,
+        };
+        self.entries = Some((0..CHUNK).map(entry).collect());
+        self.vacant = 0;
+    }
+
+    /// Nobody is left: whatever still names one of the entries finds nothing, now and when they are made again.
+    fn empty(&mut self) {
+        self.entries = None;
+        self.vacant = NIL;
+    }
 }
 
 impl Slab {
@@ -82,7 +127,7 @@ impl Slab {
         assert!(max < NIL, "slots are below the mark for none");
         Self {
             chunks: Vec::new(),
-            vacant: NIL,
+            roomy: 0,
             used: 0,
             max,
         }
@@ -92,9 +137,16 @@ impl Slab {
         self.used
     }
 
-    /// Slots that were ever used.
+    /// One more than the highest slot that was ever used, and not after it.
     pub(crate) fn slots(&self) -> u32 {
         u32::try_from(self.chunks.len()).expect("fewer chunks than slots") * CHUNK
+    }
+
+    /// The connection in a slot, if there is one.
+    pub(crate) fn get(&mut self, slot: u32) -> Option<&mut Entry> {
+        let chunk = self.chunks.get_mut((slot / CHUNK) as usize)?;
+        let entry = chunk.entries.as_mut()?.get_mut((slot % CHUNK) as usize)?;
+        (entry.reading != Reading::Vacant).then_some(entry)
     }
 
     /// A new connection's slot; `None` when the slab is full.
@@ -102,72 +154,74 @@ impl Slab {
         if self.used == self.max {
             return None;
         }
-        if self.vacant == NIL {
-            self.grow();
-        }
-        let slot = self.vacant;
         self.used += 1;
-        let entry = self.at(slot);
-        let next = entry.links.next;
+        let place = self.chunk_with_room();
+        let chunk = &mut self.chunks[place];
+        if chunk.entries.is_none() {
+            chunk.fill();
+        }
+        chunk.used += 1;
+        let index = chunk.vacant;
+        let entries = chunk.entries.as_mut().expect("just filled");
+        let entry = &mut entries[index as usize];
+        chunk.vacant = entry.links.next;
         entry.links = Links::NONE;
         entry.session = Session::new(tick);
         entry.socket = socket;
         entry.reading = Reading::Idle;
         entry.heat = 0;
         entry.hear(tick);
-        self.vacant = next;
-        Some(slot)
+        let first = u32::try_from(place).expect("fewer chunks than slots") * CHUNK;
+        Some(first + index)
+    }
+
+    fn chunk_with_room(&mut self) -> usize {
+        let full = self.chunks[self.roomy..]
+            .iter()
+            .take_while(|chunk| chunk.used == CHUNK)
+            .count();
+        self.roomy += full;
+        if self.roomy == self.chunks.len() {
+            self.chunks.push(Chunk::EMPTY);
+        }
+        self.roomy
     }
 
     /// Ends a life: whatever still names it finds nothing.
     pub(crate) fn remove(&mut self, slot: u32) {
-        let vacant = self.vacant;
-        let entry = self.at(slot);
+        let place = (slot / CHUNK) as usize;
+        let chunk = &mut self.chunks[place];
+        let entries = chunk.entries.as_mut().expect("a slot is freed once");
+        let entry = &mut entries[(slot % CHUNK) as usize];
         assert_ne!(entry.reading, Reading::Vacant, "a slot is freed once");
         assert_eq!(entry.extras, NIL, "extras go first");
         assert!(!entry.links.is_linked(), "timers go first");
         entry.session = Session::Closed;
         entry.reading = Reading::Vacant;
         entry.generation = (entry.generation + 1) % GENERATIONS;
-        entry.links.next = vacant;
-        self.vacant = slot;
+        entry.links.next = chunk.vacant;
+        chunk.vacant = slot % CHUNK;
+        chunk.fresh = chunk.fresh.max(entry.generation);
+        chunk.used -= 1;
         self.used -= 1;
+        self.roomy = self.roomy.min(place);
+        // The lowest stays: somebody will come again.
+        if chunk.used == 0 && place > 0 {
+            chunk.empty();
+        }
     }
 
     /// # Panics
-    /// When the slot was never made.
+    /// When nobody is in the chunk of this slot.
     pub(crate) fn at(&mut self, slot: u32) -> &mut Entry {
-        &mut self.chunks[(slot / CHUNK) as usize][(slot % CHUNK) as usize]
+        let entries = self.chunks[(slot / CHUNK) as usize].entries.as_mut();
+        &mut entries.expect("a connection's chunk stays")[(slot % CHUNK) as usize]
     }
 
     /// The connection that is meant, if it still lives.
     pub(crate) fn find(&mut self, slot: u32, generation: u32) -> Option<&mut Entry> {
-        let entry = self
-            .chunks
-            .get_mut((slot / CHUNK) as usize)?
-            .get_mut((slot % CHUNK) as usize)?;
-        let same = entry.generation == generation && entry.reading != Reading::Vacant;
-        same.then_some(entry)
-    }
-
-    fn grow(&mut self) {
-        let first = self.slots();
-        let chunk = (first..first + CHUNK).map(|slot| Entry {
-            session: Session::Closed,
-            generation: 0,
-            socket: Slot(0),
-            extras: NIL,
-            links: Links::vacant(if slot + 1 < first + CHUNK {
-                slot + 1
-            } else {
-                NIL
-            }),
-            heard: 0,
-            reading: Reading::Vacant,
-            heat: 0,
-        });
-        self.chunks.push(chunk.collect());
-        self.vacant = first;
+        self.get(slot)
+            .filter(|entry| entry.generation == generation)
     }
 }
 
@@ -199,9 +253,49 @@ mod tests {
         slots.sort_unstable();
         slots.dedup();
         assert_eq!(slots.len(), (CHUNK + 1) as usize);
-        slab.remove(slots[7]);
-        assert_eq!(slab.insert(Slot(0), 0), Some(slots[7]));
+        slab.remove(slots[3]);
+        assert_eq!(slab.insert(Slot(0), 0), Some(slots[3]));
         assert_eq!(slab.len(), CHUNK + 1);
+    }
+
+    #[test]
+    fn chunks_come_and_go_and_no_life_is_taken_for_another() {
+        let mut slab = Slab::new(3 * CHUNK);
+        let mut first_lives = Vec::new();
+        for n in 0..3 * CHUNK {
+            let slot = slab.insert(Slot(n), 0).unwrap();
+            first_lives.push((slot, slab.at(slot).generation));
+        }
+        // The uppermost has its second life in one place.
+        let (slot, _) = first_lives[first_lives.len() - 1];
+        slab.remove(slot);
+        assert_eq!(slab.insert(Slot(0), 0), Some(slot));
+        for (slot, _) in &first_lives {
+            slab.remove(*slot);
+        }
+        let filled = |slab: &Slab| slab.chunks.iter().filter(|it| it.entries.is_some()).count();
+        assert_eq!((slab.len(), filled(&slab)), (0, 1));
+        assert!(slab.get(slot).is_none());
+        for n in 0..3 * CHUNK {
+            slab.insert(Slot(n), 0).unwrap();
+        }
+        assert_eq!(filled(&slab), 3);
+        for (slot, generation) in first_lives {
+            assert!(slab.find(slot, generation).is_none(), "{slot} twice");
+            assert!(slab.get(slot).is_some());
+        }
+    }
+
+    #[test]
+    fn the_lower_chunks_fill_first() {
+        let mut slab = Slab::new(2 * CHUNK);
+        for n in 0..2 * CHUNK {
+            slab.insert(Slot(n), 0).unwrap();
+        }
+        slab.remove(1);
+        slab.remove(CHUNK + 3);
+        assert_eq!(slab.insert(Slot(0), 0), Some(1));
+        assert_eq!(slab.insert(Slot(0), 0), Some(CHUNK + 3));
     }
 
     #[test]

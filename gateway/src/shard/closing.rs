@@ -204,7 +204,7 @@ impl Shard {
 
     fn tell_all(&mut self, event: impl Fn() -> Event<'static>) {
         for slot in 0..self.slab.slots() {
-            if self.slab.at(slot).reading != Reading::Vacant && !self.is_closing(slot) {
+            if self.slab.get(slot).is_some() && !self.is_closing(slot) {
                 self.step(slot, event());
             }
         }

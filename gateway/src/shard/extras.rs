@@ -22,6 +22,9 @@ pub(crate) enum Closing {
     Shutting,
 }
 
+/// Unused extras that stay for the next who need some.
+const KEPT_MAX: usize = 1_024;
+
 /// Extras by index, used again.
 #[derive(Default, Debug)]
 pub(crate) struct Pool {
@@ -62,6 +65,14 @@ impl Pool {
         if !needed {
             self.free.push(*index);
             *index = NIL;
+            self.shrink();
+        }
+    }
+
+    /// When nobody is left of many, their memory goes.
+    fn shrink(&mut self) {
+        if self.free.len() == self.all.len() && self.all.len() > KEPT_MAX {
+            *self = Self::default();
         }
     }
 
