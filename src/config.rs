@@ -26,6 +26,8 @@ pub struct Config {
     pub data: PathBuf,
     /// `None`: the file `secret` in the data directory.
     pub secret: Option<PathBuf>,
+    /// The secret before that one, whose resume tokens still open.
+    pub secret_previous: Option<PathBuf>,
     pub shards: Shards,
     pub log: String,
     pub gateway: millpond_gateway::Limits,
@@ -63,6 +65,7 @@ impl Default for Config {
             admin: local(7401),
             data: PathBuf::from(DATA_DEFAULT),
             secret: None,
+            secret_previous: None,
             shards: Shards::PerCore,
             log: "info".to_owned(),
             gateway: millpond_gateway::Limits::default(),

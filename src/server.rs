@@ -40,7 +40,11 @@ impl Server {
         make_private(&config.data)?;
         let store = Arc::new(FjallStore::open(&config.data, &config.store)?);
         let secret = Secret::open_or_create(&config.secret_path())?;
-        let prepared = millpond_gateway::prepare(gateway_config(config, &secret)?)?;
+        let previous = config.secret_previous.as_deref();
+        let previous = previous.map(Secret::open).transpose()?;
+        let keys = Keys::hs256(secret.bytes(), previous.as_ref().map(Secret::bytes));
+        let keys = keys.context("a secret is too short")?;
+        let prepared = millpond_gateway::prepare(gateway_config(config, keys))?;
         let address = prepared.local_addr();
         let budget = prepared
             .budget()
@@ -158,15 +162,14 @@ impl Seat<'_> {
 
 const LEASE_MIN: Duration = Duration::from_secs(10);
 
-fn gateway_config(config: &Config, secret: &Secret) -> Result<millpond_gateway::Config> {
-    let keys = Keys::hs256(secret.bytes()).context("the secret is too short")?;
+fn gateway_config(config: &Config, keys: Keys) -> millpond_gateway::Config {
     let mut gateway = millpond_gateway::Config::new(config.listen, keys);
     gateway.limits = config.gateway;
     gateway.shards = match config.shards {
         Shards::Count(count) => count.get(),
         Shards::PerCore => cores(),
     };
-    Ok(gateway)
+    gateway
 }
 
 /// Cores this process may use.

@@ -43,6 +43,8 @@ reasons! {
     NotAuthenticated "not_authenticated" Some(Code::NOT_AUTHENTICATED), DEBUG;
     ClientTooOld "client_too_old" Some(Code::CLIENT_TOO_OLD), DEBUG;
     TokenExpired "token_expired" Some(Code::TOKEN_EXPIRED), DEBUG;
+    /// A resume token that opens nothing any more.
+    SessionExpired "session_expired" Some(Code::SESSION_EXPIRED), DEBUG;
     TokenInvalid "token_invalid" Some(Code::TOKEN_INVALID), DEBUG;
     Malformed "malformed" Some(Code::MALFORMED), DEBUG;
     Unsupported "unsupported" Some(Code::UNSUPPORTED_FRAME), DEBUG;

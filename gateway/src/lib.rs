@@ -15,6 +15,7 @@ mod outbox;
 mod pages;
 mod partial;
 pub mod planted;
+mod resume;
 pub mod seat;
 mod session;
 mod shard;

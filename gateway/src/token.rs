@@ -1,6 +1,7 @@
-//! Who a client is: a JWT of the operator's own issuer, signed with HS256. Tokens are never logged. The signature is
+//! Who a client is: a JWT of the operator's own issuer, signed with HS256, or later a resume token. Tokens are never logged. The signature is
 //! compared in constant time by the library; the time is the caller's, so that sessions stay pure.
 
+use crate::resume::Seals;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use millpond_wire::{DeviceId, UserId};
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 pub struct Keys {
     key: DecodingKey,
     validation: Validation,
+    pub(crate) seals: Seals,
 }
 
 impl std::fmt::Debug for Keys {
@@ -22,15 +24,18 @@ impl std::fmt::Debug for Keys {
 const SECRET_BYTES_MIN: usize = 32;
 
 impl Keys {
+    /// `previous` is the secret before this one: resume tokens that were sealed under it still open; JWTs do not.
     /// `None` for a secret below 32 bytes.
-    pub fn hs256(secret: &[u8]) -> Option<Self> {
+    pub fn hs256(secret: &[u8], previous: Option<&[u8]>) -> Option<Self> {
         let mut validation = Validation::new(Algorithm::HS256);
         // Times are judged here, against the shard's clock.
         validation.validate_exp = false;
         validation.validate_aud = false;
-        (secret.len() >= SECRET_BYTES_MIN).then(|| Self {
+        let long = |secret: &[u8]| secret.len() >= SECRET_BYTES_MIN;
+        (long(secret) && previous.is_none_or(long)).then(|| Self {
             key: DecodingKey::from_secret(secret),
             validation,
+            seals: Seals::new(secret, previous),
         })
     }
 
@@ -133,7 +138,7 @@ mod tests {
     }
 
     fn verify(algorithm: Algorithm, claims: &Made<'_>) -> Result<Verified, Refused> {
-        let keys = Keys::hs256(&SECRET).unwrap();
+        let keys = Keys::hs256(&SECRET, None).unwrap();
         keys.verify(&token(algorithm, claims), DeviceId(5), 1_000)
     }
 
@@ -179,7 +184,7 @@ mod tests {
         let mut forged = token(hs256, &good("42", 2_000, None));
         let middle = forged.len() / 2;
         forged[middle] ^= 1;
-        let keys = Keys::hs256(&SECRET).unwrap();
+        let keys = Keys::hs256(&SECRET, None).unwrap();
         let judged = keys.verify(&forged, DeviceId(5), 1_000);
         assert_eq!(judged, Err(Refused::Invalid));
         assert_eq!(keys.verify(b"", DeviceId(5), 1_000), Err(Refused::Invalid));
@@ -187,6 +192,7 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_refused() {
-        assert!(Keys::hs256(&[1; 31]).is_none());
+        assert!(Keys::hs256(&[1; 31], None).is_none());
+        assert!(Keys::hs256(&SECRET, Some(&[1; 31])).is_none());
     }
 }

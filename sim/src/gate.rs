@@ -246,7 +246,7 @@ fn ring_faults(faults: Faults, chance: &mut Chance) -> RingFaults {
 
 fn keys() -> &'static Keys {
     static KEYS: OnceLock<Keys> = OnceLock::new();
-    KEYS.get_or_init(|| Keys::hs256(&SECRET).expect("long enough"))
+    KEYS.get_or_init(|| Keys::hs256(&SECRET, None).expect("long enough"))
 }
 
 /// The double without its way of waiting: time is the world's.

@@ -91,7 +91,7 @@ fn another_value(name: &str, default: &str) -> String {
     let bare = default.trim_matches('"');
     match name {
         "listen" | "admin" => "127.0.0.1:9".to_owned(),
-        "data" | "secret" => "elsewhere".to_owned(),
+        "data" | "secret" | "secret_previous" => "elsewhere".to_owned(),
         "durability" => "os".to_owned(),
         "log" => "warn".to_owned(),
         "shards" => "3".to_owned(),

@@ -66,6 +66,8 @@ impl Hello<'_> {
     pub const AUTH_NONE: u8 = 0;
     /// `auth_kind`: the token is a JWT in its compact form.
     pub const AUTH_JWT: u8 = 1;
+    /// `auth_kind`: no token; the resume token says who it is.
+    pub const AUTH_RESUME: u8 = 2;
 }
 
 /// The tail of a HELLO that continues an inbox from a cursor. An empty token is allowed: resume by cursor alone.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// A token that leaves room for the rest of HELLO.
 const TOKEN_BYTES_MAX: usize = 3 * 1024;
-/// The same for both tokens together.
-const TOKENS_BYTES_MAX: usize = millpond_wire::HELLO_BYTES_MAX - 256;
+/// The same for a resume token.
+const RESUME_TOKEN_BYTES_MAX: usize = millpond_wire::HELLO_BYTES_MAX - 256;
 /// The smallest frame limit a client may state.
 const FRAME_BYTES_LEAST: usize = 64 * 1024;
 
@@ -131,13 +131,17 @@ impl Core {
     }
 
     fn write_hello(&mut self) {
+        let resume = self.inbox.received().filter(|_| !self.fresh);
+        let resume_token = match resume {
+            Some(_) if self.resume_token.len() <= RESUME_TOKEN_BYTES_MAX => &self.resume_token[..],
+            _ => &[],
+        };
+        // What the server has sealed for us spares it the other check; where it will not have it, it says 4002.
         let (auth_kind, token) = match &self.auth {
+            Auth::Token(_) if !resume_token.is_empty() => (Hello::AUTH_RESUME, &[][..]),
             Auth::Token(token) => (Hello::AUTH_JWT, &token[..]),
             Auth::None | Auth::Wanted => (Hello::AUTH_NONE, &[][..]),
         };
-        let fits = self.resume_token.len() + token.len() <= TOKENS_BYTES_MAX;
-        let resume_token = if fits { &self.resume_token[..] } else { &[] };
-        let resume = self.inbox.received().filter(|_| !self.fresh);
         let frame_bytes_max = self.config.frame_bytes_max.max(FRAME_BYTES_LEAST);
         let hello = Hello {
             background: self.config.background,

@@ -9,7 +9,7 @@ use crate::pages::{Ask, Hail, OpenAsk, Opened};
 use crate::token::Refused;
 use millpond_backplane::routes::Route;
 use millpond_backplane::{Entry, InboxBody, InboxEntry};
-use millpond_wire::{Code, Frame, Hello, PROTO, Reset, Welcome};
+use millpond_wire::{Code, DeviceId, Frame, Hello, PROTO, Reset, UserId, Welcome};
 
 /// Judges a HELLO and asks for what its answer needs. What only the answer needs travels with the question.
 pub(super) fn hello(
@@ -24,17 +24,9 @@ pub(super) fn hello(
     if !(hello.proto_min..=hello.proto_max).contains(&PROTO) {
         return Err(Reason::ClientTooOld.into());
     }
-    if hello.auth_kind != Hello::AUTH_JWT {
-        return Err(Reason::TokenInvalid.into());
-    }
-    let now_s = around.now_ms / 1_000;
-    let verified = around.keys.verify(hello.token, hello.device, now_s);
-    let verified = verified.map_err(|refused| match refused {
-        Refused::Expired => Reason::TokenExpired,
-        Refused::Invalid => Reason::TokenInvalid,
-    })?;
+    let (user, token_ttl_s) = who(hello, around)?;
     let route = Route {
-        address: around.address(verified.user, hello.device),
+        address: around.address(user, hello.device),
         attempt: hello.attempt,
     };
     act(Action::Ask(Ask::Open(OpenAsk {
@@ -42,7 +34,7 @@ pub(super) fn hello(
         hail: Hail {
             window: window(hello.window, around),
             background: hello.background,
-            token_ttl_s: verified.ttl_s,
+            token_ttl_s,
             resume: hello
                 .resume
                 .as_ref()
@@ -50,12 +42,31 @@ pub(super) fn hello(
         },
     })));
     Ok(Opening {
-        user: verified.user,
+        user,
         device: hello.device,
         attempt: hello.attempt,
         since,
         dirty: false,
     })
+}
+
+/// The user that a HELLO proves, and for how many seconds more.
+fn who(hello: &Hello<'_>, around: &Around<'_>) -> Result<(UserId, u64), Reason> {
+    let now_s = around.now_ms / 1_000;
+    match hello.auth_kind {
+        Hello::AUTH_JWT => match around.keys.verify(hello.token, hello.device, now_s) {
+            Ok(verified) => Ok((verified.user, verified.ttl_s)),
+            Err(Refused::Expired) => Err(Reason::TokenExpired),
+            Err(Refused::Invalid) => Err(Reason::TokenInvalid),
+        },
+        Hello::AUTH_RESUME => {
+            let token = hello.resume.as_ref().map_or(&[][..], |resume| resume.token);
+            let resumed = around.keys.seals.open(token, hello.device, now_s);
+            let resumed = resumed.ok_or(Reason::SessionExpired)?;
+            Ok((resumed.user, resumed.ttl_s))
+        }
+        _ => Err(Reason::TokenInvalid),
+    }
 }
 
 /// Records the client takes unacknowledged; 0 leaves it to us.
@@ -122,7 +133,8 @@ impl Opening {
             return Err(End::kicked(Code::REPLACED));
         }
         let begin = Begin::of(opened);
-        welcome(begin, opened, around, act);
+        let who = (self.user, self.device);
+        welcome(who, begin, opened, around, act);
         let mut live = Live {
             user: self.user,
             device: self.device,
@@ -168,7 +180,15 @@ impl Live {
     }
 }
 
-fn welcome(begin: Begin, opened: &Opened, around: &Around<'_>, act: &mut impl FnMut(Action<'_>)) {
+fn welcome(
+    who: (UserId, DeviceId),
+    begin: Begin,
+    opened: &Opened,
+    around: &Around<'_>,
+    act: &mut impl FnMut(Action<'_>),
+) {
+    let (ttl_s, seals) = (opened.hail.token_ttl_s, &around.keys.seals);
+    let resume_token = seals.seal(who, ttl_s, around.now_ms, around.handle);
     let pings = Pings::of(around.handle, around.limits);
     act(Action::Frame(Frame::Welcome(Welcome {
         resumed: matches!(begin, Begin::From(_)),
@@ -184,7 +204,7 @@ fn welcome(begin: Begin, opened: &Opened, around: &Around<'_>, act: &mut impl Fn
         max_frame: around.limits.frame_bytes_max as u64,
         send_window: u64::from(around.limits.send_window),
         token_ttl_s: opened.hail.token_ttl_s,
-        resume_token: &[],
+        resume_token: &resume_token,
         dictionary: 0,
     })));
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 const SECRET: [u8; 32] = [7; 32];
 
 pub(crate) fn keys() -> Keys {
-    Keys::hs256(&SECRET).unwrap()
+    Keys::hs256(&SECRET, None).unwrap()
 }
 
 pub(crate) fn token(user: UserId) -> String {

@@ -45,6 +45,21 @@ pub(super) static KEYS: &[Key] = &[
         show: |config| quoted(config.secret.clone().unwrap_or_else(PathBuf::new).display()),
     },
     Key {
+        name: "secret_previous",
+        words: "The file with the secret before that one, after it was changed: clients that were connected under it come\n\
+                back without a new token for a day. Empty: none.",
+        set: |config, given| given.path().map(|it| config.secret_previous = it),
+        show: |config| {
+            quoted(
+                config
+                    .secret_previous
+                    .clone()
+                    .unwrap_or_else(PathBuf::new)
+                    .display(),
+            )
+        },
+    },
+    Key {
         name: "shards",
         words: "Threads that hold sockets: \"auto\" is one for each core, or a number.",
         set: |config, given| shards(given).map(|it| config.shards = it),
