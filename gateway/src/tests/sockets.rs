@@ -376,3 +376,54 @@ fn a_send_that_is_too_large_is_refused_and_the_connection_goes_on() {
     client.expect(|frame| assert!(matches!(frame, Frame::SendAck(_)), "{frame:?}"));
     running.stop();
 }
+
+/// HELLO with a resume token in place of a JWT.
+fn hello_again(token: &[u8], device: u64, attempt: u32) -> Frame<'_> {
+    let resume = Resume {
+        token,
+        epoch: 1,
+        cursor: 0,
+    };
+    let Frame::Hello(hello) = hello("", attempt, Some(resume)) else {
+        unreachable!("it makes a HELLO")
+    };
+    Frame::Hello(Hello {
+        auth_kind: Hello::AUTH_RESUME,
+        device: DeviceId(device),
+        ..hello
+    })
+}
+
+#[test]
+fn what_welcome_gave_lets_its_device_in_again_and_nobody_else() {
+    let running = start(1);
+    let resume_token = |client: &mut Client| {
+        client.expect(|frame| match frame {
+            Frame::Welcome(welcome) => welcome.resume_token.to_vec(),
+            other => panic!("{other:?} instead of WELCOME"),
+        })
+    };
+    let mut first = Client::hello(&running, 1, 1, None);
+    let sealed = resume_token(&mut first);
+    let come_back = |token: &[u8], device, attempt| {
+        let mut client = Client::raw(&running);
+        client.socket.write_all(&PREFACE).unwrap();
+        client.say(&hello_again(token, device, attempt));
+        client
+    };
+    let mut again = come_back(&sealed, 1, 2);
+    let sealed_again = resume_token(&mut again);
+    first.expect_error(Code::REPLACED);
+    let mut once_more = come_back(&sealed_again, 1, 3);
+    resume_token(&mut once_more);
+    for (token, device) in [
+        (&sealed[..], 2),
+        (&sealed[..sealed.len() - 1], 1),
+        (&[][..], 1),
+        (&[7; 61][..], 1),
+        (token(user(1)).as_bytes(), 1),
+    ] {
+        come_back(token, device, 4).expect_error(Code::SESSION_EXPIRED);
+    }
+    running.stop();
+}
