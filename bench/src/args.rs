@@ -75,7 +75,10 @@ pub struct Output {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write report.json, report.txt, the command and the machine into a folder of their own
+    /// Write the latencies as an HdrHistogram log
+    #[arg(long, value_name = "FILE")]
+    pub hdr: Option<PathBuf>,
+    /// Write report.json, report.txt, latency.hlog, the command and the machine into a folder of their own
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
 }

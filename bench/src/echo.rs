@@ -193,6 +193,7 @@ fn publish(
     let mut report = Report::new("echo", program, parameters(args, cores), figures);
     report.interrupted = program.stop.is_set();
     for (name, side) in ["raw echo", "gateway"].into_iter().zip(kept) {
+        side.draw(name, args.rate.is_some(), &mut report);
         report
             .void
             .extend(side.void(name, args.common.lag_limit_ms));

@@ -70,10 +70,7 @@ impl Latency {
     }
 
     pub fn summary(&self, origin: Origin) -> Summary {
-        let quantiles = QUANTILES.map(|quantile| Point {
-            quantile,
-            us: self.quantile_ns(quantile).map(microseconds),
-        });
+        let quantiles = QUANTILES.map(|quantile| self.point(quantile));
         Summary {
             origin,
             count: self.count(),
@@ -86,12 +83,45 @@ impl Latency {
         }
     }
 
+    /// Evenly spaced on the logarithm of what lies above: as many points between 90 % and 99 % as between 99 % and
+    /// 99.9 %, down to the last value.
+    pub fn curve(&self) -> Vec<Point> {
+        let mut points = Vec::new();
+        let count = self.count() as f64;
+        for step in 0..=CURVE_STEPS_MAX {
+            let above = 10_f64.powf(-f64::from(step) / CURVE_STEPS_PER_NINE);
+            if above * count < 1.0 {
+                break;
+            }
+            points.push(self.point(1.0 - above));
+        }
+        if count > 0.0 {
+            points.push(self.point(1.0));
+        }
+        points
+    }
+
+    fn point(&self, quantile: f64) -> Point {
+        Point {
+            quantile,
+            us: self.quantile_ns(quantile).map(microseconds),
+        }
+    }
+
+    /// What log writers and readers of other programs take; lost answers are its highest value.
+    pub(crate) fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
     fn finite(&self, value_ns: u64) -> Option<u64> {
         let never = self.histogram.lowest_equivalent(NEVER_NS);
         (self.count() > 0 && value_ns < never).then_some(value_ns)
     }
 }
 
+/// Points of a curve per factor of ten in what lies above, and in all: down to one in 100 million.
+const CURVE_STEPS_PER_NINE: f64 = 10.0;
+const CURVE_STEPS_MAX: u32 = 80;
 const QUANTILES: [f64; 9] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999];
 
 pub fn microseconds(ns: u64) -> f64 {
@@ -147,6 +177,21 @@ mod tests {
         assert_eq!(latency.quantile_ns(0.99), None);
         assert_eq!(latency.count_above(2_000_000), 2);
         assert_eq!(latency.summary(Origin::IntendedSend).max_us, None);
+    }
+
+    #[test]
+    fn a_curve_goes_as_deep_as_there_are_values() {
+        let mut latency = Latency::default();
+        (1..=1_000).for_each(|us| latency.record(us * 1_000));
+        let curve = latency.curve();
+        // Three nines of ten steps, their end, and the maximum.
+        assert_eq!(curve.len(), 32);
+        assert!(curve.windows(2).all(|pair| pair[0].us <= pair[1].us));
+        let max_us = curve[31].us.unwrap();
+        assert!((999.0..1_001.0).contains(&max_us), "{max_us}");
+        latency.lose(1);
+        assert_eq!(latency.curve().last().unwrap().us, None);
+        assert!(Latency::default().curve().is_empty());
     }
 
     #[test]

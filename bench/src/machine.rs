@@ -1,7 +1,10 @@
 //! Facts about where a run happened: without them its figures mean nothing.
 
+use crate::talk::unix_ms;
+use rustix::param::clock_ticks_per_second;
 use serde::Serialize;
 use std::fs;
+use std::time::Duration;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
@@ -25,6 +28,27 @@ impl Machine {
             kernel: kernel.map_or_else(|_| unknown(), |text| text.trim().to_owned()),
         }
     }
+}
+
+/// When this process was started, in milliseconds since 1970; now, where /proc does not say.
+pub(crate) fn process_started_unix_ms() -> u64 {
+    let age_ms = process_age_ms().unwrap_or(0);
+    unix_ms().saturating_sub(age_ms)
+}
+
+fn process_age_ms() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let up_s: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let started_s = started_ticks(&stat)? as f64 / clock_ticks_per_second() as f64;
+    let age = Duration::try_from_secs_f64(up_s - started_s).ok()?;
+    u64::try_from(age.as_millis()).ok()
+}
+
+/// Field 22 of `stat`, since boot. The second, the name, may hold spaces and brackets: fields are counted behind it.
+fn started_ticks(stat: &str) -> Option<u64> {
+    let (_, behind) = stat.rsplit_once(") ")?;
+    behind.split(' ').nth(22 - 3)?.parse().ok()
 }
 
 /// All cores, whichever this process is bound to.
@@ -52,5 +76,15 @@ mod tests {
         let machine = Machine::read();
         assert!(machine.cores > 0 && machine.memory_kib > 0, "{machine:?}");
         assert_ne!(machine.kernel, "unknown");
+    }
+
+    #[test]
+    fn a_process_knows_when_it_began() {
+        let age_ms = process_age_ms().unwrap();
+        assert!(age_ms < 600_000, "{age_ms}");
+        assert!(process_started_unix_ms() <= unix_ms());
+        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
+        assert_eq!(started_ticks(stat), Some(4711));
+        assert_eq!(started_ticks("7 (sh) S 1"), None);
     }
 }

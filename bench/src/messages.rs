@@ -60,6 +60,7 @@ pub fn run(args: &Messages, program: &Program) -> anyhow::Result<Verdict> {
             .filter_map(|done| done.void(common.lag_limit_ms)),
     );
     report.violations = violations;
+    phases.iter().for_each(|done| done.draw(&mut report));
     report.publish(&common.output)
 }
 

@@ -1,19 +1,22 @@
 //! What a run says at its end: a table for people, JSON with every parameter for everything else. Scenarios bring their
 //! figures; the rest is the same for all, also for scenarios outside this crate.
 
+mod bars;
+mod distribution;
+mod hlog;
+mod outputs;
+mod series;
 mod table;
 
+pub use bars::{Bar, Bars, Better};
+pub use distribution::Distribution;
+pub use series::Series;
 pub use table::Table;
 
-use crate::args::Output;
-use crate::machine::Machine;
+use crate::latency::{Latency, Origin};
+use crate::machine::{Machine, process_started_unix_ms};
 use crate::program::Program;
-use crate::talk::unix_ms;
-use anyhow::Context;
 use serde::Serialize;
-use std::fs;
-use std::io::Write;
-use std::path::Path;
 
 /// The figures of one scenario.
 pub trait Figures: Serialize {
@@ -40,6 +43,12 @@ pub struct Report<F> {
     /// What the server did wrong.
     pub violations: Vec<String>,
     pub figures: F,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    series: Vec<Series>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    histograms: Vec<Distribution>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bars: Vec<Bars>,
 }
 
 pub const SCHEMA: &str = "millpond-bench";
@@ -68,14 +77,33 @@ impl<F: Figures> Report<F> {
             scenario,
             program: program.version.clone(),
             command: std::env::args().collect(),
-            started_unix_ms: unix_ms(),
+            started_unix_ms: process_started_unix_ms(),
             machine: Machine::read(),
             parameters: serde_json::to_value(parameters).expect("parameters are plain data"),
             interrupted: false,
             void: Vec::new(),
             violations: Vec::new(),
             figures,
+            series: Vec::new(),
+            histograms: Vec::new(),
+            bars: Vec::new(),
         }
+    }
+
+    /// Adds a plot over time; series of one unit share it.
+    pub fn series(&mut self, series: Series) {
+        self.series.push(series);
+    }
+
+    /// Adds the latencies of an operation, for the percentile plot and the HdrHistogram log.
+    pub fn histogram(&mut self, name: impl Into<String>, origin: Origin, latency: &Latency) {
+        let distribution = Distribution::new(name.into(), origin, latency);
+        self.histograms.push(distribution);
+    }
+
+    /// Adds a comparison.
+    pub fn bars(&mut self, bars: Bars) {
+        self.bars.push(bars);
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -112,34 +140,6 @@ impl<F: Figures> Report<F> {
         text.push('\n');
         text
     }
-
-    /// To the terminal, and to the files that were asked for.
-    pub fn publish(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let text = self.text();
-        let json = serde_json::to_string_pretty(self).context("a report is plain data")?;
-        std::io::stdout().lock().write_all(text.as_bytes())?;
-        if let Some(file) = &output.json {
-            write(file, &json)?;
-        }
-        if let Some(folder) = &output.run_dir {
-            fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-            write(&folder.join("report.json"), &json)?;
-            write(&folder.join("report.txt"), &text)?;
-            write(
-                &folder.join("command.txt"),
-                &(self.command.join(" ") + "\n"),
-            )?;
-            write(
-                &folder.join("machine.json"),
-                &serde_json::to_string_pretty(&self.machine)?,
-            )?;
-        }
-        Ok(self.verdict())
-    }
-}
-
-fn write(file: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(file, text).with_context(|| format!("writing {}", file.display()))
 }
 
 /// What the checker says of all that clients saw.
@@ -176,12 +176,12 @@ impl Spread {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::program::Stop;
 
     #[derive(Serialize)]
-    struct Nothing {
+    pub(crate) struct Nothing {
         messages: u64,
     }
 
@@ -193,7 +193,7 @@ mod tests {
         }
     }
 
-    fn report() -> Report<Nothing> {
+    pub(crate) fn report() -> Report<Nothing> {
         let program = Program {
             executable: "millpond".into(),
             version: "millpond 0".to_owned(),
@@ -235,6 +235,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_drawn_is_in_the_json_only_when_there_is_some() {
+        let mut report = report();
+        let mut latency = Latency::default();
+        latency.record(1_000);
+        report.series(Series::per_second("rate", "messages/s", [1.0]));
+        report.histogram("echo", Origin::IntendedSend, &latency);
+        report.bars(Bars::new("memory", "B", Better::Lower).value("ours", 1.0));
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["series"][0]["points"][0][1], 1.0);
+        assert_eq!(json["histograms"][0]["name"], "echo");
+        assert_eq!(json["histograms"][0]["origin"], "intended_send");
+        assert_eq!(json["histograms"][0]["count"], 1);
+        assert_eq!(json["histograms"][0]["curve"][0]["us"], 1.0);
+        assert_eq!(json["bars"][0]["bars"][0]["value"], 1.0);
+    }
+
+    #[test]
     fn a_violation_outweighs_a_void_run() {
         let mut report = report();
         assert_eq!(report.verdict(), Verdict::Good);
@@ -243,22 +260,6 @@ mod tests {
         report.violations.push("a message was lost".to_owned());
         assert_eq!(report.verdict(), Verdict::Violated);
         assert!(report.text().contains("VIOLATION: a message was lost"));
-    }
-
-    #[test]
-    fn a_run_folder_holds_everything() {
-        let folder = tempfile::tempdir().unwrap();
-        let output = Output {
-            json: None,
-            run_dir: Some(folder.path().join("deep/run")),
-        };
-        report().publish(&output).unwrap();
-        for name in ["report.json", "report.txt", "command.txt", "machine.json"] {
-            assert!(
-                folder.path().join("deep/run").join(name).is_file(),
-                "{name}"
-            );
-        }
     }
 
     #[test]

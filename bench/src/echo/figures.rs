@@ -3,7 +3,7 @@
 use super::Round;
 use crate::latency::{Latency, Origin, Summary};
 use crate::perf::Counts;
-use crate::report::{Figures, Spread, Table};
+use crate::report::{Figures, Report, Series, Spread, Table};
 use serde::Serialize;
 
 /// All rounds of one side.
@@ -33,6 +33,22 @@ impl Kept {
         })
     }
 
+    /// Latencies of all rounds, and messages per second of one round behind the other.
+    pub(crate) fn draw(&self, name: &str, open: bool, report: &mut Report<impl Figures>) {
+        let rounds = &self.rounds;
+        report.histogram(name, origin(open), &self.latency());
+        let seconds = rounds.iter().flat_map(|round| &round.driven.per_second);
+        let seconds = seconds.map(|&answered| answered as f64);
+        report.series(Series::per_second(name, "messages/s", seconds));
+    }
+
+    fn latency(&self) -> Latency {
+        let mut latency = Latency::default();
+        let rounds = self.rounds.iter();
+        rounds.for_each(|round| latency.merge(&round.latency));
+        latency
+    }
+
     pub(crate) fn violations(&self, name: &str) -> Vec<String> {
         let lost = self.rounds.iter().map(|round| round.lost).sum::<u64>();
         let interrupted = self.rounds.iter().any(|round| round.driven.interrupted);
@@ -46,6 +62,14 @@ impl Kept {
             .map(|fault| format!("{name}: {fault}"))
             .chain(lost)
             .collect()
+    }
+}
+
+fn origin(open: bool) -> Origin {
+    if open {
+        Origin::IntendedSend
+    } else {
+        Origin::ActualSend
     }
 }
 
@@ -110,16 +134,8 @@ impl EchoFigures {
 impl SideFigures {
     fn new(kept: &Kept, open: bool) -> Self {
         let rounds = &kept.rounds;
-        let (mut latency, mut lag) = (Latency::default(), Latency::default());
-        for round in rounds {
-            latency.merge(&round.latency);
-            lag.merge(&round.driven.lag);
-        }
-        let origin = if open {
-            Origin::IntendedSend
-        } else {
-            Origin::ActualSend
-        };
+        let mut lag = Latency::default();
+        rounds.iter().for_each(|round| lag.merge(&round.driven.lag));
         let per_message = |count: fn(&Counts) -> Option<u64>| {
             let (counts, messages) = kept.counts.as_ref()?;
             Some(count(counts)? as f64 / (*messages).max(1) as f64)
@@ -134,7 +150,7 @@ impl SideFigures {
                     .filter_map(|round| round.driven.server_ns_per_message()),
             ),
             client_share: Spread::of(rounds.iter().map(|round| round.driven.client_share())),
-            latency: latency.summary(origin),
+            latency: kept.latency().summary(origin(open)),
             lag_p99_us: lag.quantile_ns(0.99).map(crate::latency::microseconds),
             system_calls_per_message: per_message(|counts| counts.system_calls),
             instructions_per_message: per_message(|counts| counts.instructions),

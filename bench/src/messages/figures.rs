@@ -3,7 +3,7 @@
 use super::Done;
 use super::client::MessagesClient;
 use crate::latency::{Origin, Summary, microseconds};
-use crate::report::{Figures, Judged, Table};
+use crate::report::{Figures, Judged, Report, Series, Table};
 use serde::Serialize;
 
 #[derive(Clone, Debug, Serialize)]
@@ -55,11 +55,7 @@ impl MessagesFigures {
 impl PhaseFigures {
     fn new(done: &Done) -> Self {
         let (driven, phase) = (&done.driven, &done.phase);
-        let origin = if done.rate.is_some() {
-            Origin::IntendedSend
-        } else {
-            Origin::ActualSend
-        };
+        let origin = done.origin();
         let complete = done.complete.max(1) as f64;
         let counted = |count: Option<u64>| count.map(|count| count as f64 / complete);
         Self {
@@ -80,6 +76,29 @@ impl PhaseFigures {
             repeats: phase.repeats,
             per_second: driven.per_second.clone(),
         }
+    }
+}
+
+impl Done {
+    fn origin(&self) -> Origin {
+        if self.rate.is_some() {
+            Origin::IntendedSend
+        } else {
+            Origin::ActualSend
+        }
+    }
+
+    /// Latencies and messages per second; not with perf attached, whose times do not count.
+    pub(super) fn draw(&self, report: &mut Report<impl Figures>) {
+        if self.counts.is_some() {
+            return;
+        }
+        for (what, latency) in [("ack", &self.phase.ack), ("delivery", &self.phase.delivery)] {
+            report.histogram(format!("{what}, {}", self.name), self.origin(), latency);
+        }
+        let seconds = self.driven.per_second.iter();
+        let seconds = seconds.map(|&answered| answered as f64);
+        report.series(Series::per_second(self.name, "messages/s", seconds));
     }
 }
 
