@@ -11,6 +11,11 @@ pub enum Bench {
     Echo(Echo),
     /// Durable 1:1 messages: sent, synced, acked, delivered, cursor-acked, and checked
     Messages(Messages),
+    /// Connections that stand still: what each costs, whether they stay, and how they come back when all have gone
+    Idle(Idle),
+    /// The other side of `idle`'s bare sockets
+    #[command(hide = true)]
+    BareServer(BareServer),
     /// The ceiling that `echo` compares with
     #[command(hide = true)]
     RawEchoServer(RawEchoServer),
@@ -145,6 +150,85 @@ impl std::str::FromStr for Rate {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct Idle {
+    /// Connections
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(2..=2_000_000))]
+    pub connections: u32,
+    /// Connections that begin per second; all at once when left out
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub ramp: Option<u32>,
+    /// Seconds in which nothing happens but heartbeats
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = parse_seconds)]
+    pub hold: u32,
+    /// Seconds between heartbeats, told to clients by the server that this command starts [default: the server's]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=3600), conflicts_with = "target")]
+    pub heartbeat: Option<u32>,
+    /// Messages to random ones of them
+    #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(0..=10_000_000))]
+    pub messages: u32,
+    /// Messages per second
+    #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// Leave out the storm: all gone at once, and back as fast as they can
+    #[arg(long)]
+    pub no_storm: bool,
+    /// Load this server instead of starting one
+    #[arg(long, value_name = "ADDR")]
+    pub target: Option<SocketAddr>,
+    /// Admin address of the server named by --target, for its metrics
+    #[arg(long, value_name = "ADDR", requires = "target")]
+    pub target_admin: Option<SocketAddr>,
+    /// Process id of the server named by --target, for its CPU time and memory
+    #[arg(long, value_name = "PID", requires = "target")]
+    pub target_pid: Option<i32>,
+    /// Data folder of the server named by --target, for its signing secret
+    #[arg(long, value_name = "DIR", requires = "target")]
+    pub target_data: Option<PathBuf>,
+    /// Allow a target that is not on this machine: load it only when it is yours
+    #[arg(long, requires = "target")]
+    pub allow_remote: bool,
+    /// Core of the generator
+    #[arg(long, value_name = "CORE")]
+    pub client_cpu: Option<usize>,
+    /// The run is void when 1 % of messages left later than this because the generator was busy
+    #[arg(long, value_name = "MS", default_value_t = 20.0)]
+    pub lag_limit_ms: f64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `30000/s`, or the number alone.
+fn parse_rate(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text).parse();
+    let rate = number.ok().filter(|rate| (1..=10_000_000).contains(rate));
+    rate.ok_or_else(|| format!("`{text}` is no rate from 1/s to 10000000/s"))
+}
+
+/// `60s`, `10m`, or a number of seconds.
+fn parse_seconds(text: &str) -> Result<u32, String> {
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let seconds = number
+        .parse::<u32>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit));
+    let seconds = seconds.filter(|seconds| *seconds <= 86_400);
+    seconds.ok_or_else(|| format!("`{text}` is no time up to a day, as 60s or 10m"))
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BareServer {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Sockets it may hold
+    #[arg(long, default_value_t = 100_000)]
+    pub connections: u32,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct RawEchoServer {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -186,6 +270,11 @@ mod tests {
             ["bench", "messages", "--rate", "-1"],
             ["bench", "messages", "--rate", "fast"],
             ["bench", "echo", "--target-pid", "1"],
+            ["bench", "idle", "--connections", "1"],
+            ["bench", "idle", "--ramp", "0/s"],
+            ["bench", "idle", "--ramp", "fast"],
+            ["bench", "idle", "--hold", "2d"],
+            ["bench", "idle", "--rate", "0"],
         ] {
             assert!(Line::try_parse_from(bad).is_err(), "{bad:?}");
         }

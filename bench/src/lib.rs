@@ -5,17 +5,22 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod bare;
 mod clock;
 mod cpu;
+mod crowd;
 pub mod echo;
 mod files;
 mod generator;
+pub mod idle;
 mod latency;
 mod machine;
+mod memory;
 pub mod messages;
 mod metrics;
 mod outbox;
 mod perf;
+mod preflight;
 pub mod program;
 mod progress;
 pub mod raw_echo;
@@ -41,6 +46,8 @@ pub fn run(bench: &Bench, program: &Program) -> anyhow::Result<Verdict> {
     match bench {
         Bench::Echo(args) => echo::run(args, program),
         Bench::Messages(args) => messages::run(args, program),
+        Bench::Idle(args) => idle::run(args, program),
+        Bench::BareServer(args) => bare::run(args).map(|()| Verdict::Good),
         Bench::RawEchoServer(args) => raw_echo::run(args).map(|()| Verdict::Good),
     }
 }

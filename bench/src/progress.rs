@@ -7,6 +7,9 @@ use std::io::IsTerminal;
 #[derive(Debug)]
 pub(crate) struct Progress {
     what: String,
+    unit: &'static str,
+    /// The bar shows counts, not time.
+    counts: bool,
     bar: Option<ProgressBar>,
     shown_ns: u64,
     shown_answered: u64,
@@ -20,18 +23,23 @@ const BARS_PER_SECOND: u8 = 4;
 impl Progress {
     /// Of a phase that lasts `seconds`.
     pub(crate) fn new(what: &str, seconds: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let target = ProgressDrawTarget::stderr_with_hz(BARS_PER_SECOND);
-            let bar = ProgressBar::with_draw_target(Some(seconds * 1000), target);
-            bar.set_style(style());
-            bar.set_prefix(what.to_owned());
-            bar
-        });
+        let bar = bar(what, seconds * 1000);
         if bar.is_none() && !what.is_empty() {
             eprintln!("{what}: {seconds} s");
         }
+        Self::of(what, "messages", false, bar)
+    }
+
+    /// Of a phase that lasts until there are `total` of something.
+    pub(crate) fn counted(what: &str, total: u64, unit: &'static str) -> Self {
+        Self::of(what, unit, true, bar(what, total))
+    }
+
+    fn of(what: &str, unit: &'static str, counts: bool, bar: Option<ProgressBar>) -> Self {
         Self {
             what: what.to_owned(),
+            unit,
+            counts,
             bar,
             shown_ns: 0,
             shown_answered: 0,
@@ -41,12 +49,7 @@ impl Progress {
     /// Says nothing, ever.
     #[cfg(test)]
     pub(crate) fn silent() -> Self {
-        Self {
-            what: String::new(),
-            bar: None,
-            shown_ns: 0,
-            shown_answered: 0,
-        }
+        Self::of("", "messages", false, None)
     }
 
     pub(crate) fn show(&mut self, elapsed_ns: u64, answered: u64) {
@@ -59,20 +62,36 @@ impl Progress {
             return;
         }
         let passed = (elapsed_ns - self.shown_ns) as f64 / SECOND_NS as f64;
-        let rate = (answered - self.shown_answered) as f64 / passed;
+        let rate = answered.saturating_sub(self.shown_answered) as f64 / passed;
         (self.shown_ns, self.shown_answered) = (elapsed_ns, answered);
+        let unit = self.unit;
         match &self.bar {
             Some(bar) => {
-                bar.set_position(elapsed_ns / 1_000_000);
-                bar.set_message(format!("{rate:.0} messages/s"));
+                let position = if self.counts {
+                    answered
+                } else {
+                    elapsed_ns / 1_000_000
+                };
+                bar.set_position(position);
+                bar.set_message(format!("{rate:.0} {unit}/s"));
             }
             None => eprintln!(
-                "{}: {} s, {rate:.0} messages/s",
+                "{}: {} s, {answered} {unit}, {rate:.0}/s",
                 self.what,
                 elapsed_ns / SECOND_NS
             ),
         }
     }
+}
+
+fn bar(what: &str, length: u64) -> Option<ProgressBar> {
+    std::io::stderr().is_terminal().then(|| {
+        let target = ProgressDrawTarget::stderr_with_hz(BARS_PER_SECOND);
+        let bar = ProgressBar::with_draw_target(Some(length), target);
+        bar.set_style(style());
+        bar.set_prefix(what.to_owned());
+        bar
+    })
 }
 
 impl Drop for Progress {

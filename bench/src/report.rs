@@ -16,6 +16,7 @@ pub use table::Table;
 use crate::latency::{Latency, Origin};
 use crate::machine::{Machine, process_started_unix_ms};
 use crate::program::Program;
+use millpond_checker::Rule;
 use serde::Serialize;
 
 /// The figures of one scenario.
@@ -150,6 +151,30 @@ pub struct Judged {
     /// Not where the server wanted messages again: then their order is not promised.
     pub sender_order_judged: bool,
     pub violations: Vec<String>,
+}
+
+/// Violations told in full.
+const SHOWN_MAX: usize = 10;
+
+impl Judged {
+    /// `in_order`: the order of a sender's messages was promised.
+    pub(crate) fn of(report: &millpond_checker::Report, in_order: bool) -> Self {
+        let judged = report.violations_by_rule.iter();
+        let judged = judged.filter(|(rule, _)| in_order || **rule != Rule::SenderOrder);
+        let mut violations = judged
+            .map(|(rule, count)| format!("checker: {count} × {rule:?}"))
+            .collect::<Vec<_>>();
+        if !violations.is_empty() {
+            let first = report.violations.iter().map(|violation| &violation.what);
+            violations.extend(first.take(SHOWN_MAX).map(|what| format!("checker: {what}")));
+        }
+        Self {
+            operations: report.counts.operations,
+            conversations: report.counts.conversations,
+            sender_order_judged: in_order,
+            violations,
+        }
+    }
 }
 
 /// The middle and the ends of the same measure over several rounds.

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, anyhow};
 use millpond_wire::{
-    Decoded, DeviceId, Frame, HEAD_BYTES_MAX, Hello, PREFACE, PROTO, Resume,
-    SERVER_FRAME_BYTES_MAX, decode, encode,
+    Decoded, DeviceId, Frame, HEAD_BYTES_MAX, Hello, PREFACE, PROTO, SERVER_FRAME_BYTES_MAX,
+    decode, encode,
 };
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,12 @@ pub(crate) const WINDOW: u64 = 1024;
 /// Appends preface and HELLO of a device that has seen nothing yet.
 pub(crate) fn greet(device: DeviceId, token: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&PREFACE);
-    let hello = Hello {
+    encode(&Frame::Hello(hello(device, token)), out);
+}
+
+/// HELLO of a device that has seen nothing yet.
+pub(crate) fn hello(device: DeviceId, token: &str) -> Hello<'_> {
+    Hello {
         background: false,
         no_push: true,
         proto_min: PROTO,
@@ -26,9 +31,8 @@ pub(crate) fn greet(device: DeviceId, token: &str, out: &mut Vec<u8>) {
         agent: concat!("millpond-bench/", env!("CARGO_PKG_VERSION")),
         max_frame: (SERVER_FRAME_BYTES_MAX + HEAD_BYTES_MAX) as u64,
         window: WINDOW,
-        resume: None::<Resume<'_>>,
-    };
-    encode(&Frame::Hello(hello), out);
+        resume: None,
+    }
 }
 
 pub(crate) fn unix_ms() -> u64 {

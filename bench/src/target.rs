@@ -34,10 +34,7 @@ const POLL: Duration = Duration::from_millis(20);
 impl Target {
     /// The server that the command line named.
     pub(crate) fn given(common: &Common, address: SocketAddr) -> anyhow::Result<Self> {
-        ensure!(
-            common.allow_remote || address.ip().is_loopback(),
-            "{address} is not on this machine: load only what is yours, and say --allow-remote"
-        );
+        loopback_or_allowed(address, common.allow_remote)?;
         Ok(Self {
             address,
             admin: common.target_admin,
@@ -53,14 +50,25 @@ impl Target {
         core: Option<usize>,
         durability: &str,
     ) -> anyhow::Result<Self> {
+        let settings = [("MILLPOND_DURABILITY", durability.to_owned())];
+        Self::start_serve(program, core, &["--shards", "1"], &settings)
+    }
+
+    fn start_serve(
+        program: &Program,
+        core: Option<usize>,
+        arguments: &[&str],
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let folder = temporary_folder(None)?;
         let data = folder.path().join("data");
         let mut command = Command::new(&program.executable);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--shards", "1", "--data"])
+            .args(arguments)
+            .arg("--data")
             .arg(&data)
-            .env("MILLPOND_DURABILITY", durability);
+            .envs(settings.iter().map(|(name, value)| (name, value)));
         let mut running = Running::start(command, core, folder)?;
         let address = running.wait_for("listening on ")?;
         let admin = running.wait_for("admin on ")?;
@@ -69,6 +77,54 @@ impl Target {
             admin: Some(admin),
             pid: Some(running.pid()),
             data: Some(data),
+            _child: Some(running),
+        })
+    }
+
+    /// The same without flags of a scenario.
+    pub(crate) fn named(args: &crate::args::Idle, address: SocketAddr) -> anyhow::Result<Self> {
+        loopback_or_allowed(address, args.allow_remote)?;
+        Ok(Self {
+            address,
+            admin: args.target_admin,
+            pid: args.target_pid.and_then(Pid::from_raw),
+            data: args.target_data.clone(),
+            _child: None,
+        })
+    }
+
+    /// A `millpond serve` with a shard for every core, that holds so many connections, and gives its clients this many
+    /// seconds between heartbeats.
+    pub(crate) fn serve_all(
+        program: &Program,
+        connections: u32,
+        heartbeat_s: Option<u32>,
+    ) -> anyhow::Result<Self> {
+        let mut settings = vec![(
+            "MILLPOND_GATEWAY_CONNECTIONS_MAX",
+            connections.clamp(1_000, 1_000_000).to_string(),
+        )];
+        settings.extend(heartbeat_s.map(|s| ("MILLPOND_GATEWAY_PING_IDLE", format!("{s}s"))));
+        Self::start_serve(program, None, &["--shards", "auto"], &settings)
+    }
+
+    /// A server that accepts and does nothing.
+    pub(crate) fn bare(
+        program: &Program,
+        core: Option<usize>,
+        connections: u32,
+    ) -> anyhow::Result<Self> {
+        let folder = temporary_folder(None)?;
+        let mut command = Command::new(&program.executable);
+        let connections = connections.to_string();
+        command.args(["bench", "bare-server", "--connections", &connections]);
+        let mut running = Running::start(command, core, folder)?;
+        let address = running.wait_for("listening on ")?;
+        Ok(Self {
+            address,
+            admin: None,
+            pid: Some(running.pid()),
+            data: None,
             _child: Some(running),
         })
     }
@@ -100,6 +156,14 @@ impl Target {
             _child: None,
         }
     }
+}
+
+fn loopback_or_allowed(address: SocketAddr, allowed: bool) -> anyhow::Result<()> {
+    ensure!(
+        allowed || address.ip().is_loopback(),
+        "{address} is not on this machine: load only what is yours, and say --allow-remote"
+    );
+    Ok(())
 }
 
 /// A folder that goes away with its name: inside `place`, or where the system keeps such (`TMPDIR` chooses).

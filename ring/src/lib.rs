@@ -19,7 +19,7 @@ pub use doorbell::Doorbell;
 pub use double::{Double, Faults, Gone, Leaks, Net, Peer, Refused, Violation};
 pub use op::{BufferId, Completion, Events, Extra, Full, Op, PeerRing, Slot, Token, Wait};
 pub use rings::{Plan, Rings};
-pub use socket::{connect, listen};
+pub use socket::{abort_on_close, connect, listen};
 pub use uring::{BufferPlan, Counters, Flags, OpenError, Refusal, Setup, Step, Uring};
 
 use std::io;

@@ -3,7 +3,7 @@
 
 use super::identity::Identity;
 use crate::report::Judged;
-use millpond_checker::{Checker, Conversation, Operation, Rule};
+use millpond_checker::{Checker, Conversation, Operation};
 
 /// Everything of one run, in the order in which the generator saw it.
 #[derive(Debug, Default)]
@@ -96,22 +96,7 @@ impl History {
                 });
             }
         }
-        let report = checker.finish();
-        let judged = report.violations_by_rule.iter();
-        let judged = judged.filter(|(rule, _)| !(repeated && **rule == Rule::SenderOrder));
-        let mut violations = judged
-            .map(|(rule, count)| format!("checker: {count} × {rule:?}"))
-            .collect::<Vec<_>>();
-        if !violations.is_empty() {
-            let first = report.violations.iter().map(|violation| &violation.what);
-            violations.extend(first.take(SHOWN_MAX).map(|what| format!("checker: {what}")));
-        }
-        Judged {
-            operations: report.counts.operations,
-            conversations: report.counts.conversations,
-            sender_order_judged: !repeated,
-            violations,
-        }
+        Judged::of(&checker.finish(), !repeated)
     }
 
     fn note(&mut self, at: usize, now_ns: u64, what: What) {
@@ -122,9 +107,6 @@ impl History {
         });
     }
 }
-
-/// Violations told in full.
-const SHOWN_MAX: usize = 10;
 
 /// A record that arrived, as far as the checker looks.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,613 @@
+//! Very many clients on one thread, nearly all of them still: an idle one is a slot in a ring's table, a one-shot poll, and
+//! a few bytes here. It connects, proves who it is, and from then on says no more than its heartbeat, unless told.
+//!
+//! What the clients say and understand is a [`Protocol`]; this knows sockets, time and counts. Open model: every connect,
+//! heartbeat and message has an intended time, and its latency is measured from there.
+
+mod member;
+mod wheel;
+
+use crate::clock::{Clock, nanoseconds};
+use crate::latency::Latency;
+use anyhow::{Context, bail};
+use member::{Member, State};
+use millpond_ring::{
+    BufferPlan, Completion, Events, Extra, Full, Op, Plan, Ring, Rings, Setup, Token, Wait,
+};
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use wheel::Wheel;
+
+/// What clients of one kind say and understand. A client is its index.
+pub(crate) trait Protocol {
+    /// Appends what a client says first.
+    fn greet(&mut self, at: usize, out: &mut Vec<u8>) -> anyhow::Result<()>;
+
+    /// Takes whole messages from the front of `bytes`, and says how many bytes they had; answers go into `out`, what they
+    /// mean into `heard`.
+    ///
+    /// # Errors
+    /// Bytes that no server of this protocol sends: the run ends.
+    fn received(
+        &mut self,
+        at: usize,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        heard: &mut Vec<Heard>,
+    ) -> anyhow::Result<usize>;
+
+    /// Appends a heartbeat, which will be answered.
+    fn heartbeat(&mut self, at: usize, out: &mut Vec<u8>);
+
+    /// The connection of a client is gone, or will be made anew.
+    fn lost(&mut self, at: usize);
+}
+
+/// What a server's bytes meant.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Heard {
+    /// The client has proved who it is, and is to send a heartbeat this often.
+    Established { heartbeat: Duration },
+    /// The answer to a heartbeat.
+    HeartbeatAnswered,
+    /// A message of one's own is safe.
+    Acked { number: u64 },
+    /// A message has arrived where it should.
+    Delivered { number: u64 },
+    /// The server will not have this client now.
+    Refused { code: u16 },
+}
+
+/// How clients arrive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ramp {
+    /// Connections per second; `None`: all at once.
+    pub(crate) rate: Option<u32>,
+    /// Connections that may be under way at a time.
+    pub(crate) under_way_max: usize,
+}
+
+/// What has happened so far.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Counts {
+    pub(crate) begun: u64,
+    pub(crate) established: u64,
+    /// Established connections that ended although nobody here ended them.
+    pub(crate) dropped: u64,
+    /// Connections that ended before they were established; each is tried again.
+    pub(crate) turned_away: u64,
+    pub(crate) heartbeats: u64,
+    pub(crate) heartbeats_answered: u64,
+    /// Heartbeats that had no answer when the next one was due.
+    pub(crate) heartbeats_missed: u64,
+}
+
+pub(crate) struct Crowd<P> {
+    rings: Rings,
+    pub(crate) protocol: P,
+    clock: Clock,
+    target: SocketAddr,
+    members: Vec<Member>,
+    wheel: Wheel,
+    /// Fronts of messages that have not arrived whole.
+    partials: HashMap<u32, Vec<u8>>,
+    /// Bytes that a full socket did not take.
+    unsent: HashMap<u32, Vec<u8>>,
+    deferred: VecDeque<(Token, Op)>,
+    spare: Vec<Vec<u8>>,
+    heard: Vec<Heard>,
+    /// What acks and deliveries meant, for whoever counts messages.
+    pub(crate) messages: Vec<Heard>,
+    arrivals: Arrivals,
+    counts: Counts,
+    pub(crate) connects: Latency,
+    pub(crate) heartbeats: Latency,
+    /// Whether clients speak at all, or are bare sockets.
+    speaks: bool,
+    random: crate::schedule::Random,
+}
+
+/// Who is still to connect.
+struct Arrivals {
+    ramp: Ramp,
+    from_ns: u64,
+    next: usize,
+    until: usize,
+    /// Turned away; from when on they may try again.
+    again: VecDeque<(u64, u32)>,
+    under_way: usize,
+}
+
+const SLOTS_PER_RING_MAX: u32 = 19_000;
+const BUFFERS: BufferPlan = BufferPlan {
+    count: 256,
+    bytes: 2_048,
+};
+/// Connections per source address: `connect` slows down tenfold once half of the ports of an address pair are taken.
+const CONNECTIONS_PER_SOURCE: usize = 13_000;
+/// A message that has not arrived whole.
+const PARTIAL_BYTES_MAX: usize = 512 * 1024;
+const SPARES_MAX: usize = 4_096;
+/// How long a client that was turned away waits.
+const AGAIN_AFTER_NS: u64 = 200_000_000;
+const SEED: u64 = 0x636f_7264;
+
+/// What a token stands for: its second byte; the client's life and index are behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Readable,
+    Recv,
+    Send,
+    Writable,
+    Close,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind::Readable,
+    Kind::Recv,
+    Kind::Send,
+    Kind::Writable,
+    Kind::Close,
+];
+
+fn token(kind: Kind, life: u8, at: u32) -> Token {
+    Token((kind as u64) << 40 | u64::from(life) << 32 | u64::from(at))
+}
+
+/// How many rings so many sockets need here, with their sizes.
+pub(crate) fn plan(connections: u32) -> Plan {
+    let slots = connections.clamp(1, SLOTS_PER_RING_MAX);
+    let rings = connections.div_ceil(slots).max(1);
+    let setup = Setup {
+        entries: 1_024,
+        completions: 8_192,
+        slots,
+        buffers: BUFFERS,
+    };
+    Plan::new(setup, u16::try_from(rings).unwrap_or(u16::MAX))
+}
+
+impl<P: Protocol> Crowd<P> {
+    /// Clients that will connect to `target`; nobody does yet.
+    pub(crate) fn new(
+        connections: u32,
+        target: SocketAddr,
+        clock: Clock,
+        protocol: P,
+    ) -> anyhow::Result<Self> {
+        let plan = plan(connections);
+        crate::files::allow_sockets(plan.first.slots)?;
+        Ok(Self {
+            rings: Rings::open(plan).context("opening the generator's rings")?,
+            protocol,
+            clock,
+            target,
+            members: Vec::new(),
+            wheel: Wheel::default(),
+            partials: HashMap::new(),
+            unsent: HashMap::new(),
+            deferred: VecDeque::new(),
+            spare: Vec::new(),
+            heard: Vec::new(),
+            messages: Vec::new(),
+            arrivals: Arrivals {
+                ramp: Ramp {
+                    rate: None,
+                    under_way_max: 0,
+                },
+                from_ns: 0,
+                next: 0,
+                until: 0,
+                again: VecDeque::new(),
+                under_way: 0,
+            },
+            counts: Counts::default(),
+            connects: Latency::default(),
+            heartbeats: Latency::default(),
+            speaks: true,
+            random: crate::schedule::Random::new(SEED),
+        })
+    }
+
+    /// The same, of sockets that connect and say nothing.
+    pub(crate) fn mute(mut self) -> Self {
+        self.speaks = false;
+        self
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Established and not gone.
+    pub(crate) fn standing(&self) -> u64 {
+        self.counts.established - self.counts.dropped
+    }
+
+    /// Lets clients up to the `until`-th connect, from now on.
+    pub(crate) fn arrive(&mut self, until: u32, ramp: Ramp) {
+        self.arrivals.ramp = ramp;
+        self.arrivals.from_ns = self.clock.now_ns();
+        self.arrivals.until = until as usize;
+    }
+
+    /// Whether everybody who was let in stands.
+    pub(crate) fn has_arrived(&self) -> bool {
+        let arrivals = &self.arrivals;
+        arrivals.next == arrivals.until && arrivals.under_way == 0 && arrivals.again.is_empty()
+    }
+
+    /// Ends all connections at once, as if every client had lost its network, and forgets who stood.
+    pub(crate) fn scatter(self) -> P {
+        self.protocol
+    }
+
+    /// Whether this client may speak now.
+    pub(crate) fn stands(&self, at: usize) -> bool {
+        self.members
+            .get(at)
+            .is_some_and(|member| member.state == State::Established)
+    }
+
+    /// Sends what `put` appends, as this client.
+    pub(crate) fn say(&mut self, at: usize, put: impl FnOnce(&mut P, &mut Vec<u8>)) {
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        put(&mut self.protocol, &mut bytes);
+        self.send(index(at), bytes);
+    }
+
+    /// Connects who is due, sends the heartbeats that are, waits at most for `wait`, and hears what has come.
+    pub(crate) fn turn(&mut self, wait: Duration) -> anyhow::Result<()> {
+        self.connect_due()?;
+        self.beat();
+        let busy = self.push();
+        let wait = if busy { Wait::Not } else { Wait::Until(wait) };
+        self.rings.turn(wait).context("the generator's rings")?;
+        while let Some(completion) = self.rings.pop() {
+            self.complete(completion)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the rings took not everything.
+    fn push(&mut self) -> bool {
+        while let Some((token, op)) = self.deferred.pop_front() {
+            if let Err(Full(op)) = self.rings.push(token, op) {
+                self.deferred.push_front((token, op));
+                return true;
+            }
+        }
+        false
+    }
+
+    fn connect_due(&mut self) -> anyhow::Result<()> {
+        let now_ns = self.clock.now_ns();
+        while self.arrivals.under_way < self.arrivals.ramp.under_way_max {
+            let Some((at, intended_ns)) = self.next_due(now_ns) else {
+                return Ok(());
+            };
+            self.connect(at, intended_ns)?;
+        }
+        Ok(())
+    }
+
+    fn next_due(&mut self, now_ns: u64) -> Option<(usize, u64)> {
+        let arrivals = &mut self.arrivals;
+        if let Some(&(after_ns, at)) = arrivals.again.front() {
+            if after_ns <= now_ns {
+                arrivals.again.pop_front();
+                let at = at as usize;
+                return Some((at, self.members[at].begun_ns(now_ns)));
+            }
+        }
+        if arrivals.next == arrivals.until {
+            return None;
+        }
+        let intended_ns = arrivals.intended_ns();
+        (intended_ns <= now_ns).then(|| {
+            arrivals.next += 1;
+            (arrivals.next - 1, intended_ns)
+        })
+    }
+
+    fn connect(&mut self, at: usize, intended_ns: u64) -> anyhow::Result<()> {
+        let socket = millpond_ring::connect(self.target, source(self.target, at))
+            .and_then(|socket| millpond_ring::abort_on_close(&socket).map(|()| socket))
+            .with_context(|| format!("connecting client {at} to {}", self.target))?;
+        let slot = self.rings.adopt(socket);
+        let slot = slot.with_context(|| match self.rings.refused() {
+            Some(refused) => format!("the limit is your client: {refused}"),
+            None => "the limit is your client: its tables of sockets are full".to_owned(),
+        })?;
+        self.counts.begun += 1;
+        if at == self.members.len() {
+            self.members.push(Member::default());
+        }
+        self.members[at].begin(slot, intended_ns);
+        if !self.speaks {
+            self.members[at].state = State::Established;
+            self.established(at);
+            self.wait_readable(index(at));
+            return Ok(());
+        }
+        self.arrivals.under_way += 1;
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        self.protocol.greet(at, &mut bytes)?;
+        self.send(index(at), bytes);
+        self.wait_readable(index(at));
+        Ok(())
+    }
+
+    fn established(&mut self, at: usize) {
+        self.counts.established += 1;
+        let now_ns = self.clock.now_ns();
+        self.connects
+            .record(now_ns - self.members[at].begun_ns(now_ns));
+    }
+
+    /// Heartbeats whose time has come.
+    fn beat(&mut self) {
+        let now_ns = self.clock.now_ns();
+        while let Some((at, due_ns)) = self.wheel.due(now_ns) {
+            let member = &mut self.members[at as usize];
+            if member.state != State::Established {
+                continue;
+            }
+            self.counts.heartbeats_missed += u64::from(member.awaits_answer());
+            let next_ns = member.beat(due_ns);
+            self.counts.heartbeats += 1;
+            self.wheel.set(at, next_ns);
+            self.say(at as usize, |protocol, out| {
+                protocol.heartbeat(at as usize, out);
+            });
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) -> anyhow::Result<()> {
+        let (kind, life, at) = parts(completion.token);
+        let current = self.members[at as usize].life == life;
+        match (kind, completion.extra) {
+            (Kind::Send, Extra::Sent(bytes)) => self.sent(at, current, bytes, completion.result),
+            (Kind::Recv, Extra::Buffer(id)) => {
+                let bytes = self.rings.buffer(id).to_vec();
+                self.rings.give_back(id);
+                if current {
+                    self.bytes(at, &bytes)?;
+                    self.read_on(at, completion.nonempty);
+                }
+            }
+            _ if !current => {}
+            (Kind::Recv, _) => self.recv_failed(at, completion.result),
+            (Kind::Readable, _) if completion.result < 0 => self.gone(at),
+            (Kind::Readable, _) => self.recv(at),
+            (Kind::Writable, _) => self.writable(at, completion.result),
+            (Kind::Send | Kind::Close, _) => {}
+        }
+        Ok(())
+    }
+
+    fn read_on(&mut self, at: u32, nonempty: bool) {
+        let member = &self.members[at as usize];
+        if member.is_gone() {
+            return;
+        }
+        if nonempty {
+            self.recv(at);
+        } else {
+            self.wait_readable(at);
+        }
+    }
+
+    fn recv_failed(&mut self, at: u32, result: i32) {
+        match -result {
+            libc::EAGAIN | libc::EINTR => self.wait_readable(at),
+            libc::ENOBUFS => self.recv(at),
+            // The end, or an error of the socket.
+            _ => self.gone(at),
+        }
+    }
+
+    fn bytes(&mut self, at: u32, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut joined = Vec::new();
+        let bytes = match self.partials.remove(&at) {
+            Some(front) => {
+                joined = front;
+                joined.extend_from_slice(bytes);
+                &joined[..]
+            }
+            None => bytes,
+        };
+        let mut out = self.spare.pop().unwrap_or_default();
+        let mut heard = std::mem::take(&mut self.heard);
+        let taken = self
+            .protocol
+            .received(at as usize, bytes, &mut out, &mut heard);
+        let taken = taken.with_context(|| format!("client {at}"))?;
+        for one in heard.drain(..) {
+            self.hear(at, one);
+        }
+        self.heard = heard;
+        if out.is_empty() {
+            self.spare.push(out);
+        } else {
+            self.send(at, out);
+        }
+        if taken < bytes.len() {
+            if bytes.len() - taken > PARTIAL_BYTES_MAX {
+                bail!(
+                    "client {at} got {} bytes that are no whole message",
+                    bytes.len()
+                );
+            }
+            self.partials.insert(at, bytes[taken..].to_vec());
+        }
+        drop(joined);
+        Ok(())
+    }
+
+    fn hear(&mut self, at: u32, heard: Heard) {
+        match heard {
+            Heard::Established { heartbeat } => {
+                let now_ns = self.clock.now_ns();
+                let every_ns = nanoseconds(heartbeat);
+                // Heartbeats of those who came together do not come together.
+                let first_ns = now_ns + 1 + self.random.word() % every_ns.max(1);
+                let member = &mut self.members[at as usize];
+                if member.state == State::Established {
+                    return;
+                }
+                member.establish(every_ns);
+                self.arrivals.under_way -= 1;
+                self.established(at as usize);
+                self.wheel.set(at, first_ns);
+            }
+            Heard::HeartbeatAnswered => {
+                let now_ns = self.clock.now_ns();
+                if let Some(intended_ns) = self.members[at as usize].answered(now_ns) {
+                    self.counts.heartbeats_answered += 1;
+                    self.heartbeats.record(now_ns - intended_ns);
+                }
+            }
+            Heard::Acked { .. } | Heard::Delivered { .. } | Heard::Refused { .. } => {
+                self.messages.push(heard);
+            }
+        }
+    }
+
+    fn send(&mut self, at: u32, bytes: Vec<u8>) {
+        if let Some(unsent) = self.unsent.get_mut(&at) {
+            unsent.extend_from_slice(&bytes);
+            return;
+        }
+        let member = &self.members[at as usize];
+        if member.is_gone() {
+            return;
+        }
+        let op = Op::Send {
+            slot: member.slot(),
+            bytes,
+            from: 0,
+        };
+        self.deferred
+            .push_back((token(Kind::Send, member.life, at), op));
+    }
+
+    fn sent(&mut self, at: u32, current: bool, mut bytes: Vec<u8>, result: i32) {
+        let taken = usize::try_from(result).unwrap_or(0);
+        if current && (taken > 0 || result == -libc::EAGAIN) && taken < bytes.len() {
+            bytes.drain(..taken);
+            let unsent = self.unsent.entry(at).or_default();
+            // What was said later is behind it.
+            bytes.append(unsent);
+            *unsent = bytes;
+            self.wait_writable(at);
+            return;
+        }
+        // An error of the socket shows when it is read.
+        if self.spare.len() < SPARES_MAX {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
+    }
+
+    fn writable(&mut self, at: u32, result: i32) {
+        let Some(bytes) = self.unsent.remove(&at) else {
+            return;
+        };
+        if result >= 0 {
+            self.send(at, bytes);
+        }
+    }
+
+    fn recv(&mut self, at: u32) {
+        let member = &self.members[at as usize];
+        let op = Op::Recv {
+            slot: member.slot(),
+        };
+        self.deferred
+            .push_back((token(Kind::Recv, member.life, at), op));
+    }
+
+    fn wait_readable(&mut self, at: u32) {
+        self.wait(at, Kind::Readable, Events::IN);
+    }
+
+    fn wait_writable(&mut self, at: u32) {
+        self.wait(at, Kind::Writable, Events::OUT);
+    }
+
+    fn wait(&mut self, at: u32, kind: Kind, events: Events) {
+        let member = &self.members[at as usize];
+        let op = Op::Poll {
+            slot: member.slot(),
+            events,
+            multishot: false,
+        };
+        self.deferred.push_back((token(kind, member.life, at), op));
+    }
+
+    /// The server, or the way to it, has ended this connection.
+    fn gone(&mut self, at: u32) {
+        let member = &mut self.members[at as usize];
+        let (slot, life) = (member.slot(), member.life);
+        let stood = member.state == State::Established;
+        if member.is_gone() {
+            return;
+        }
+        member.end();
+        self.partials.remove(&at);
+        self.unsent.remove(&at);
+        self.protocol.lost(at as usize);
+        self.deferred
+            .push_back((token(Kind::Close, life, at), Op::Close { slot }));
+        if stood {
+            self.counts.dropped += 1;
+            return;
+        }
+        self.counts.turned_away += 1;
+        self.arrivals.under_way -= 1;
+        let after_ns = self.clock.now_ns() + AGAIN_AFTER_NS;
+        self.arrivals.again.push_back((after_ns, at));
+    }
+}
+
+impl Arrivals {
+    /// When the next one should come.
+    fn intended_ns(&self) -> u64 {
+        let Some(rate) = self.ramp.rate else {
+            return self.from_ns;
+        };
+        let offset = self.next as u128 * u128::from(crate::clock::SECOND_NS) / u128::from(rate);
+        self.from_ns + u64::try_from(offset).unwrap_or(u64::MAX)
+    }
+}
+
+fn index(at: usize) -> u32 {
+    u32::try_from(at).expect("a crowd is counted in 32 bits")
+}
+
+fn parts(token: Token) -> (Kind, u8, u32) {
+    let [_, _, kind, life, a, b, c, d] = token.0.to_be_bytes();
+    let kind = KINDS[usize::from(kind)];
+    (kind, life, u32::from_be_bytes([a, b, c, d]))
+}
+
+/// Clients of one machine leave from many addresses.
+pub(crate) fn source(to: SocketAddr, at: usize) -> Option<SocketAddr> {
+    let IpAddr::V4(address) = to.ip() else {
+        return None;
+    };
+    if !address.is_loopback() {
+        return None;
+    }
+    let nth = at / CONNECTIONS_PER_SOURCE;
+    let (high, low) = (u8::try_from(1 + nth / 250), u8::try_from(1 + nth % 250));
+    let from = Ipv4Addr::new(127, 0, high.ok()?, low.ok()?);
+    Some(SocketAddr::new(from.into(), 0))
+}
+
+/// Source addresses that so many clients leave from.
+pub(crate) fn sources(connections: u32) -> usize {
+    (connections as usize).div_ceil(CONNECTIONS_PER_SOURCE)
+}

@@ -1,0 +1,148 @@
+//! What a machine's memory is used for, before and after: all that is neither free nor a cache of files, by `/proc/meminfo`,
+//! less the empty places of the kernel's slabs; and the memory of a process that is its own.
+//!
+//! Not `MemAvailable`: it counts the inodes and dentries of open sockets as reclaimable, which they are not. Empty places,
+//! because those that an earlier phase left behind would hide what the next one takes.
+
+use anyhow::Context;
+use rustix::process::Pid;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs;
+
+/// One look at the whole machine.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Reading {
+    /// `MemTotal − MemFree − Buffers − Cached`, less the empty places of slabs.
+    pub(crate) used_bytes: f64,
+    /// Live objects times the room they take, by cache; empty where only root may look, and then nothing is taken off.
+    #[serde(skip)]
+    slabs: BTreeMap<String, f64>,
+}
+
+/// One cache of the kernel's allocator.
+struct Slab<'a> {
+    name: &'a str,
+    live: u64,
+    all: u64,
+    /// Room of one object: the pages of a slab, divided by the objects in it.
+    room: f64,
+}
+
+impl Reading {
+    pub(crate) fn take() -> anyhow::Result<Self> {
+        let text = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
+        let slabinfo = fs::read_to_string("/proc/slabinfo").unwrap_or_default();
+        let empty: f64 = slabs(&slabinfo).map(|slab| slab.empty()).sum();
+        let used = used(&text).context("/proc/meminfo lacks a line")?;
+        Ok(Self {
+            used_bytes: used as f64 - empty,
+            slabs: slabs(&slabinfo)
+                .map(|slab| (slab.name.to_owned(), slab.live as f64 * slab.room))
+                .collect(),
+        })
+    }
+
+    /// The first of it alone, which costs less to read.
+    pub(crate) fn take_used() -> anyhow::Result<u64> {
+        let text = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
+        used(&text).context("/proc/meminfo lacks a line")
+    }
+
+    /// Bytes used since `before`; below zero when something else gave memory back.
+    pub(crate) fn since(&self, before: &Self) -> f64 {
+        self.used_bytes - before.used_bytes
+    }
+
+    /// Live bytes of the caches whose name begins so, since `before`; `None` where nobody may look.
+    pub(crate) fn slabs_since(&self, before: &Self, name: &str) -> Option<f64> {
+        let sum = |reading: &Self| {
+            let caches = reading.slabs.iter();
+            caches
+                .filter(|(cache, _)| cache.starts_with(name))
+                .map(|(_, bytes)| *bytes)
+                .sum::<f64>()
+        };
+        let known = !self.slabs.is_empty() && !before.slabs.is_empty();
+        known.then(|| sum(self) - sum(before))
+    }
+}
+
+fn used(meminfo: &str) -> Option<u64> {
+    let field = |name: &str| kib(meminfo, name);
+    let rest = field("MemFree:")? + field("Buffers:")? + field("Cached:")?;
+    Some(field("MemTotal:")?.saturating_sub(rest) * 1024)
+}
+
+/// The number behind the first line that begins with `name`.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+impl Slab<'_> {
+    fn empty(&self) -> f64 {
+        self.all.saturating_sub(self.live) as f64 * self.room
+    }
+}
+
+fn slabs(slabinfo: &str) -> impl Iterator<Item = Slab<'_>> {
+    const PAGE_BYTES: f64 = 4096.0;
+    let lines = slabinfo.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let name = fields.next()?;
+        let mut number = || fields.next()?.parse::<u64>().ok();
+        let (live, all, _object) = (number()?, number()?, number()?);
+        let (objects, pages) = (number()?, number()?);
+        Some(Slab {
+            name,
+            live,
+            all,
+            room: pages as f64 * PAGE_BYTES / objects.max(1) as f64,
+        })
+    })
+}
+
+/// Pages of a process that are neither a file's nor shared: its heap, stacks and anonymous mappings.
+pub(crate) fn anonymous_bytes(pid: Pid) -> anyhow::Result<u64> {
+    let path = format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero());
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    let kib = kib(&text, "Anonymous:").context("smaps_rollup has no line Anonymous")?;
+    Ok(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_of_files_are_not_used_memory() {
+        let text = "MemTotal: 1000 kB\nMemFree: 300 kB\nMemAvailable: 900 kB\nBuffers: 20 kB\nCached: 80 kB\n";
+        assert_eq!(used(text), Some(600 * 1024));
+        assert_eq!(used("MemTotal: 1000 kB\n"), None);
+        assert_eq!(used(""), None);
+    }
+
+    #[test]
+    fn slabs_are_counted_by_live_objects() {
+        let text = "slabinfo - version: 2.1\n# name <active_objs> <num_objs> <objsize>\nTCP 10 20 2432 13 8 : tunables\nTCPv6 1 2 100 1 1\nfilp x\n";
+        let all: Vec<_> = slabs(text).collect();
+        assert_eq!(all.len(), 2);
+        assert_eq!((all[0].name, all[0].live), ("TCP", 10));
+        let room = 8.0 * 4096.0 / 13.0;
+        assert!((all[0].room - room).abs() < 1e-9);
+        assert!((all[0].empty() - 10.0 * room).abs() < 1e-6);
+    }
+
+    #[test]
+    fn this_machine_and_this_process_use_memory() {
+        let before = Reading::take().unwrap();
+        assert!(before.used_bytes > 1e6);
+        let own = rustix::process::getpid();
+        let anonymous = anonymous_bytes(own).unwrap();
+        let held = vec![1_u8; 8 << 20];
+        let grown = anonymous_bytes(own).unwrap() - anonymous;
+        assert!(grown >= 7 << 20, "{grown} for {}", held.len());
+    }
+}
