@@ -12,7 +12,9 @@
 mod audit;
 mod chance;
 mod cluster;
+mod crowd;
 mod device;
+mod door;
 mod embedded;
 mod fault;
 mod frames;

@@ -7,7 +7,6 @@
 )]
 
 mod devices;
-mod disk;
 mod exchange;
 mod first_light;
 mod hostile;
