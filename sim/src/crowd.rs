@@ -76,9 +76,13 @@ impl Crowd {
 
     /// Nothing where there are enough already.
     pub(crate) fn add_device(&mut self, user: u64, around: &mut Around<'_>) {
-        if self.devices.len() >= self.devices_max {
-            return;
+        if self.devices.len() < self.devices_max {
+            self.admit(user, around);
         }
+    }
+
+    /// One more, however many there are.
+    pub(crate) fn admit(&mut self, user: u64, around: &mut Around<'_>) {
         let name = self.new_name();
         let place = around.chance.index(around.doors.count());
         let token = self.token(user);
