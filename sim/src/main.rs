@@ -51,6 +51,10 @@ struct Args {
     bug: Option<usize>,
 }
 
+/// A run allocates a little for each message it moves.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seeds that a planted bug may take.
 const PLANTED_SEEDS_MAX: u64 = 10_000;
 /// Findings shown of many seeds.

@@ -15,6 +15,7 @@ mod load;
 mod peer;
 mod resend;
 mod server;
+mod simulated;
 mod stopping;
 mod terminals;
 mod verify;
