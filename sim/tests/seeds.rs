@@ -4,6 +4,7 @@
 use millpond_sim::{Bug, Plan, RECORDS, Tally, Watch, by_frame, run};
 use millpond_wire::Tag;
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 /// Seeds of every run of the gate, half of them for each driver.
 const SEEDS: u64 = 2_000;
@@ -47,6 +48,7 @@ const SEEN_SEEDS: u64 = 60;
 fn nothing_breaks_in_the_fixed_seeds() {
     let mut tally = Tally::default();
     let mut failed = Vec::new();
+    let began = Instant::now();
     for seed in 0..SEEDS {
         let outcome = run(&Plan::of(seed), Watch::default());
         tally.add(&outcome.tally);
@@ -54,9 +56,13 @@ fn nothing_breaks_in_the_fixed_seeds() {
             failed.push(format!("seed {seed}: {}: {:.300}", first.rule, first.what));
         }
     }
+    let took = began.elapsed();
     let hours = tally.virtual_us / 3_600_000_000;
     let (runs, messages) = (tally.runs, tally.messages);
-    println!("{runs} runs, {hours} virtual hours, {messages} messages acknowledged");
+    let rate = u128::from(messages) * 1_000 / took.as_millis().max(1);
+    println!(
+        "{runs} runs in {took:.1?}: {hours} virtual hours, {messages} messages acknowledged, {rate}/s"
+    );
     println!("accidents: {:?}", tally.faults);
     assert!(
         failed.is_empty(),

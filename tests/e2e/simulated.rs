@@ -9,7 +9,7 @@ fn a_real_server_keeps_its_promises_to_the_simulation_s_clients() {
     let real = Real {
         program: PROGRAM.into(),
         seed: 4,
-        lasts: Duration::from_secs(8),
+        lasts: Duration::from_secs(5),
     };
     let outcome = drive(&real).expect("the server starts");
     println!("{:?}, {:?}", outcome.counts, outcome.tally.faults);
