@@ -28,7 +28,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
 
     /// Epoch of all inboxes in this store. Changes when cursors may have been reused: after an unclean end in a mode
-    /// that does not sync, or when a backup was restored.
+    /// that does not sync, or when a backup was restored. The resets of an inbox (a `u32`) are added to it, and may have
+    /// been lost with the rest, so the next one must not be one that this one can have reached.
     fn epoch(&self) -> u64;
 
     fn durability(&self) -> Durability;

@@ -124,7 +124,10 @@ fn a_power_cut_takes_what_was_not_synced_and_changes_the_epoch() {
     }
     store.crash(Crash::Kill);
     assert_eq!(head(&store), 7, "kill -9 loses nothing");
-    assert_ne!(store.epoch(), epoch);
+    assert!(
+        store.epoch() > epoch + u64::from(u32::MAX),
+        "resets that were lost must not lead to it"
+    );
     store.crash(Crash::PowerCut { kept: 1 });
     assert_eq!(head(&store), 4);
     store.crash(Crash::PowerCut { kept: 9 });

@@ -49,6 +49,8 @@ pub struct Double {
     slots: Vec<Option<SocketId>>,
     queue: VecDeque<(Token, Op)>,
     armed: Vec<Armed>,
+    /// Empty: the room for those that wait on after a look at all.
+    armed_spare: Vec<Armed>,
     arrivals: Arrivals,
     sending: BTreeSet<SocketId>,
     pool: Pool,
@@ -93,6 +95,7 @@ impl Double {
             slots: vec![None; setup.slots as usize],
             queue: VecDeque::new(),
             armed: Vec::new(),
+            armed_spare: Vec::new(),
             arrivals: Arrivals::default(),
             sending: BTreeSet::new(),
             pool: Pool::new(setup.buffers),

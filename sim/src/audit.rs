@@ -29,7 +29,7 @@ const TURNS: usize = 6;
 impl World {
     /// No more accidents, except that hints may be dropped: everything has to come to its end.
     pub(crate) fn come_to_rest(&mut self) {
-        self.drop_probers();
+        self.crowd.drop_probers();
         let drops = self.plan.faults.has(Fault::DropHint);
         self.faults = Faults::default();
         if drops {
@@ -115,14 +115,11 @@ impl World {
             .start(self.faults, &mut self.chance, &mut self.notes);
         let mut around = Around {
             notes: &mut self.notes,
-            gates: &mut self.server.gates,
+            doors: &mut self.server.gates,
             chance: &mut self.chance,
             faults: self.faults,
         };
-        for device in &mut self.devices {
-            device.start(&mut around);
-            device.pump(&mut around);
-        }
+        self.crowd.pump_all(&mut around);
         for _ in 0..TURNS {
             for gate in &mut self.server.gates {
                 gate.turn(self.notes.now_us);
@@ -155,9 +152,17 @@ impl World {
     /// To the next thing that is due, at most half a second: the shards have timers too.
     fn pass_time(&mut self) {
         let now_us = self.notes.now_us;
-        let dues = self.devices.iter_mut().filter_map(|it| it.deadline_us());
+        let dues = self
+            .crowd
+            .devices
+            .iter_mut()
+            .filter_map(|it| it.deadline_us());
         let next = dues.chain(self.server.next_hint_us()).min();
-        let calm = self.devices.iter().all(|it| it.phase() == Phase::Live);
+        let calm = self
+            .crowd
+            .devices
+            .iter()
+            .all(|it| it.phase() == Phase::Live);
         let most = if calm { 500_000 } else { 100_000 };
         let step = next.map_or(most, |due| due.saturating_sub(now_us).clamp(1_000, most));
         self.notes.now_us += step;
@@ -167,7 +172,7 @@ impl World {
     /// A device that has been connected for long enough, is behind, and gets nothing.
     fn late(&self, began_us: u64, prompt: bool, fed: &mut BTreeMap<u64, Fed>) -> Option<String> {
         let now_us = self.notes.now_us;
-        for device in self.devices.iter().filter(|it| !it.retired) {
+        for device in self.crowd.in_use() {
             let (Some(live_us), Some(head)) = (device.live_since_us, self.head(device.user)) else {
                 continue;
             };
@@ -204,7 +209,7 @@ impl World {
 
     fn unrest(&self) -> String {
         let mut parts = Vec::new();
-        for device in self.devices.iter().filter(|it| !it.retired) {
+        for device in self.crowd.in_use() {
             parts.push(format!(
                 "user {} device {}: {:?}, {} unanswered, shown {:?}, saved {:?}",
                 device.user,
@@ -223,7 +228,7 @@ impl World {
     }
 
     fn has_everything(&self) -> bool {
-        let mut devices = self.devices.iter().filter(|device| !device.retired);
+        let mut devices = self.crowd.in_use();
         devices.all(|device| {
             let head = self.head(device.user);
             let there = head.is_none_or(|head| {
@@ -249,7 +254,12 @@ impl World {
         let now_us = self.notes.now_us;
         let mut conversations = self.conversations();
         conversations.retain(|conversation| self.mark_wrong(*conversation).is_some());
-        for device in self.devices.iter_mut().filter(|device| !device.retired) {
+        for device in self
+            .crowd
+            .devices
+            .iter_mut()
+            .filter(|device| !device.retired)
+        {
             for (conversation, head) in &conversations {
                 if let Some(named) = seen_by(device.user, *conversation) {
                     device.mark_read(named, *head, now_us);
@@ -298,18 +308,19 @@ impl World {
     }
 
     fn has_device(&self, user: u64) -> bool {
-        self.devices.iter().any(|it| it.user == user && !it.retired)
+        self.crowd
+            .devices
+            .iter()
+            .any(|it| it.user == user && !it.retired)
     }
 
     /// One device of each user reads all history, page by page.
     fn read_histories(&mut self) {
         for (conversation, head) in self.conversations() {
-            for place in 0..self.devices.len() {
-                let user = self.devices[place].user;
-                let first = self
-                    .devices
-                    .iter()
-                    .position(|it| it.user == user && !it.retired);
+            for place in 0..self.crowd.devices.len() {
+                let user = self.crowd.devices[place].user;
+                let mut devices = self.crowd.devices.iter();
+                let first = devices.position(|it| it.user == user && !it.retired);
                 let named = seen_by(user, conversation);
                 if let (Some(named), true) = (named, first == Some(place)) {
                     self.read_history(place, named, head);
@@ -326,19 +337,19 @@ impl World {
     fn read_history(&mut self, place: usize, conversation: Conversation, head: u64) {
         let mut after = 0;
         let mut tries = 0;
-        self.devices[place].pages.clear();
+        self.crowd.devices[place].pages.clear();
         while after < head && tries < PAGES_MAX {
             tries += 1;
             let from = From::After(after);
-            self.devices[place].ask_history(conversation, from, self.notes.now_us);
+            self.crowd.devices[place].ask_history(conversation, from, self.notes.now_us);
             for _ in 0..50 {
                 self.turn_all();
-                if !self.devices[place].pages.is_empty() {
+                if !self.crowd.devices[place].pages.is_empty() {
                     break;
                 }
                 self.pass_time();
             }
-            while let Some(page) = self.devices[place].pages.pop_front() {
+            while let Some(page) = self.crowd.devices[place].pages.pop_front() {
                 if let (true, Some((seqs, _))) = (page.conversation == conversation, page.found) {
                     after = seqs.into_iter().fold(after, u64::max);
                 }
@@ -354,7 +365,7 @@ impl World {
     pub(crate) fn judge(mut self) -> Outcome {
         let at = self.notes.now_us;
         let whole = self.notes.findings.is_empty();
-        for device in self.devices.iter().filter(|it| !it.retired && whole) {
+        for device in self.crowd.devices.iter().filter(|it| !it.retired && whole) {
             self.notes.note(checker::Operation::CaughtUp {
                 user: device.user,
                 device: device.name,

@@ -5,8 +5,9 @@ mod heard;
 mod past;
 
 use crate::chance::Chance;
+use crate::door::{Doors, Socket};
 use crate::fault::{Fault, Faults};
-use crate::gate::{Gate, UNIX_MS};
+use crate::gate::UNIX_MS;
 use crate::notes::Notes;
 use millpond_backplane::ConversationKey;
 use millpond_checker as checker;
@@ -14,7 +15,6 @@ use millpond_client::{
     Change, Config, Conversation, Core, DeviceId, EnqueueError, From, Kind, Now, Phase, Position,
     Saved, Taken, UserId, Wish,
 };
-use millpond_ring::Peer;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -28,12 +28,13 @@ pub(crate) struct Device {
     pub(crate) user: u64,
     pub(crate) name: u64,
     token: Vec<u8>,
+    patience: Patience,
     core: Option<Core>,
     saved: Saved,
     wire: Option<Wire>,
     dialing: bool,
     /// Connections it has left without closing them.
-    ghosts: Vec<Peer>,
+    ghosts: Vec<Box<dyn Socket>>,
     /// Read by the application, in order, and not yet done with.
     reading: VecDeque<Taken>,
     /// What the application holds, in order.
@@ -52,6 +53,23 @@ pub(crate) struct Device {
     asked: BTreeMap<u64, Conversation>,
 }
 
+/// How long it waits before it tries again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) stable_after: Duration,
+    pub(crate) backoff_base: Duration,
+    pub(crate) backoff_cap: Duration,
+}
+
+impl Patience {
+    /// Where time costs nothing.
+    pub(crate) const USUAL: Self = Self {
+        stable_after: Duration::from_secs(5),
+        backoff_base: Duration::from_millis(500),
+        backoff_cap: Duration::from_secs(8),
+    };
+}
+
 /// A page of history that came, or failed to.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -62,9 +80,7 @@ pub(crate) struct Page {
 
 #[derive(Debug)]
 struct Wire {
-    gate: usize,
-    epoch: u32,
-    peer: Peer,
+    socket: Box<dyn Socket>,
     out: Vec<u8>,
 }
 
@@ -85,17 +101,24 @@ struct Backup {
 #[derive(Debug)]
 pub(crate) struct Around<'a> {
     pub(crate) notes: &'a mut Notes,
-    pub(crate) gates: &'a mut [Gate],
+    pub(crate) doors: &'a mut dyn Doors,
     pub(crate) chance: &'a mut Chance,
     pub(crate) faults: Faults,
 }
 
 impl Device {
-    pub(crate) fn new(user: u64, name: u64, token: Vec<u8>, gate: usize) -> Self {
+    pub(crate) fn new(
+        user: u64,
+        name: u64,
+        token: Vec<u8>,
+        gate: usize,
+        patience: Patience,
+    ) -> Self {
         Self {
             user,
             name,
             token,
+            patience,
             core: None,
             saved: Saved::fresh(DeviceId(name)),
             wire: None,
@@ -175,8 +198,9 @@ impl Device {
             outbox_messages_max: 256,
             window_records: *around.chance.of(&[4, 16, 256]),
             sync_bytes: *around.chance.of(&[64, 2_048, 64 * 1024]),
-            stable_after: Duration::from_secs(5),
-            backoff_cap: Duration::from_secs(8),
+            stable_after: self.patience.stable_after,
+            backoff_base: self.patience.backoff_base,
+            backoff_cap: self.patience.backoff_cap,
             ..Config::default()
         };
         let now = self.now(around.notes.now_us);
@@ -223,21 +247,18 @@ impl Device {
         let now = self.now(around.notes.now_us);
         let Some(core) = &mut self.core else { return };
         if around.chance.one_in(3) {
-            self.gate = around.chance.index(around.gates.len());
+            self.gate = around.chance.index(around.doors.count());
         }
-        let gate = &around.gates[self.gate];
-        match gate.connect() {
-            Some(peer) => {
+        match around.doors.connect(self.gate) {
+            Some(socket) => {
                 self.wire = Some(Wire {
-                    gate: self.gate,
-                    epoch: gate.epoch,
-                    peer,
+                    socket,
                     out: Vec::new(),
                 });
                 core.connected(now);
             }
             None => {
-                self.gate = (self.gate + 1) % around.gates.len();
+                self.gate = (self.gate + 1) % around.doors.count();
                 core.disconnected(Some("refused".to_owned()), now);
             }
         }
@@ -257,11 +278,9 @@ impl Device {
         } else {
             READ_MAX
         };
-        let gate = &around.gates[wire.gate];
-        let gone = !gate.is_up() || gate.epoch != wire.epoch;
-        match wire.peer.read_at_most(most) {
+        match wire.socket.read_at_most(most) {
             Ok(bytes) if !bytes.is_empty() => core.received(&bytes, now),
-            Ok(_) if !gone => {}
+            Ok(_) if wire.socket.is_answered() => {}
             Ok(_) => self.lost(Some("reset"), around.notes),
             Err(_) => self.lost(None, around.notes),
         }
@@ -288,7 +307,7 @@ impl Device {
         } else {
             wire.out.len()
         };
-        match wire.peer.write(&wire.out[..most]) {
+        match wire.socket.write(&wire.out[..most]) {
             Ok(bytes) => {
                 wire.out.drain(..bytes);
             }
@@ -320,7 +339,7 @@ impl Device {
                     {
                         let words = [&wire.out[..], &last_words].concat();
                         // What does not fit is lost, as with a real socket.
-                        let _ = wire.peer.write(&words);
+                        let _ = wire.socket.write(&words);
                         around.notes.see_frames(&last_words);
                     }
                 }
@@ -429,8 +448,8 @@ impl Device {
         let now = self.now(around.notes.now_us);
         if ghost && let Some(wire) = self.wire.take() {
             self.ghosts.truncate(3);
-            self.ghosts.push(wire.peer);
-            self.gate = (self.gate + 1) % around.gates.len();
+            self.ghosts.push(wire.socket);
+            self.gate = (self.gate + 1) % around.doors.count();
         }
         if let Some(core) = &mut self.core {
             core.disconnect(now);
@@ -441,7 +460,7 @@ impl Device {
     /// The network cuts the connection: neither side says why.
     pub(crate) fn cut(&mut self, notes: &mut Notes) {
         if let Some(wire) = self.wire.take() {
-            wire.peer.reset();
+            wire.socket.reset();
             self.lost(Some("reset"), notes);
         }
     }

@@ -2,6 +2,7 @@
 //! under the next epoch; whoever was connected then talks to nobody.
 
 use crate::chance::Chance;
+use crate::door::{Doors, Ended, Socket};
 use crate::fault::{Fault, Faults};
 use millpond_backplane::GatewayId;
 use millpond_backplane::link::{Downlink, Link};
@@ -15,9 +16,11 @@ use millpond_ring::{
     BufferId, BufferPlan, Completion, Double, Faults as RingFaults, Full, Net, Op, Peer, Ring,
     Setup, Slot, Token, Wait,
 };
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -46,6 +49,8 @@ struct Running {
     net: Net,
     hints: mesh::Sender<Downlink>,
     opened_us: u64,
+    /// Shared with the sockets of its clients.
+    alive: Rc<Cell<bool>>,
 }
 
 /// What a gateway is connected to.
@@ -116,13 +121,16 @@ impl Gate {
             net,
             hints,
             opened_us: now_us,
+            alive: Rc::new(Cell::new(true)),
         });
         self.renew_at_us = now_us + LEASE_RENEWAL_US;
     }
 
     /// Everybody who is connected talks to nobody from now on.
     pub(crate) fn crash(&mut self) {
-        self.seat = None;
+        if let Some(running) = self.seat.take() {
+            running.alive.set(false);
+        }
     }
 
     pub(crate) fn unix_ms(&self, now_us: u64) -> u64 {
@@ -186,10 +194,12 @@ impl Gate {
             .is_some_and(|running| running.seat.is_done())
     }
 
-    pub(crate) fn connect(&self) -> Option<Peer> {
+    fn connect(&self) -> Option<Line> {
         let from = SocketAddr::from(([127, 0, 0, 2], 1));
         let running = self.seat.as_ref()?;
-        running.net.connect(SocketAddr::from(ADDRESS), from).ok()
+        let peer = running.net.connect(SocketAddr::from(ADDRESS), from).ok()?;
+        let alive = Rc::clone(&running.alive);
+        Some(Line { peer, alive })
     }
 
     /// A hint that finds no room is lost, as hints may be.
@@ -197,6 +207,42 @@ impl Gate {
         if let Some(running) = &mut self.seat {
             let _ = running.hints.push(hint);
         }
+    }
+}
+
+impl Doors for Vec<Gate> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn connect(&mut self, place: usize) -> Option<Box<dyn Socket>> {
+        let line = self[place].connect()?;
+        Some(Box::new(line))
+    }
+}
+
+/// A client's end of a connection over the double.
+#[derive(Debug)]
+struct Line {
+    peer: Peer,
+    alive: Rc<Cell<bool>>,
+}
+
+impl Socket for Line {
+    fn read_at_most(&mut self, most: usize) -> Result<Vec<u8>, Ended> {
+        self.peer.read_at_most(most).map_err(|_| Ended)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Ended> {
+        self.peer.write(bytes).map_err(|_| Ended)
+    }
+
+    fn reset(self: Box<Self>) {
+        self.peer.reset();
+    }
+
+    fn is_answered(&self) -> bool {
+        self.alive.get()
     }
 }
 

@@ -2,7 +2,8 @@
 //! routers of both drivers, stores, logs and routes in memory with their faults, real SDK cores, bytes on the wire. It
 //! tries to break the promise that nothing acknowledged is ever lost, and has the checker judge.
 //!
-//! It must never sleep, open a socket or read a clock. Called by its program and its tests.
+//! It must never sleep, open a socket or read a clock, except in `real`, which drives a real server with the same
+//! clients. Called by its program and its tests.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -12,7 +13,9 @@
 mod audit;
 mod chance;
 mod cluster;
+mod crowd;
 mod device;
+mod door;
 mod embedded;
 mod fault;
 mod frames;
@@ -21,6 +24,7 @@ mod notes;
 mod operation;
 mod plan;
 mod prober;
+mod real;
 mod server;
 mod shelf;
 mod shrink;
@@ -30,5 +34,6 @@ pub use fault::{Fault, Faults};
 pub use notes::{Finding, Line, Tally};
 pub use operation::{Operation, Operations, RECORDS, by_command, by_frame, by_inbox};
 pub use plan::{Bug, Driver, Plan};
+pub use real::{Real, RealOutcome, drive};
 pub use shrink::shrink;
 pub use world::{Outcome, Watch, run};

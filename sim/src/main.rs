@@ -3,8 +3,11 @@
 #![expect(clippy::print_stdout, reason = "a program for a person")]
 
 use clap::Parser;
-use millpond_sim::{Bug, Driver, Outcome, Plan, Tally, Watch, run, shrink};
+use millpond_sim::{
+    Bug, Driver, Finding, Outcome, Plan, Real, RealOutcome, Tally, Watch, drive, run, shrink,
+};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,10 +37,23 @@ struct Args {
     /// Runs until each planted bug is found, and prints how many seeds that took.
     #[arg(long)]
     planted: bool,
+    /// Drives a real server over loopback, for some seconds; --seed varies what is done.
+    #[arg(long)]
+    real: bool,
+    /// With --real: how long accidents go on.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// With --real: the server's program; the one beside this one if it is not named.
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// Plants a bug, by the number of its line in the table.
     #[arg(long)]
     bug: Option<usize>,
 }
+
+/// A run allocates a little for each message it moves.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Seeds that a planted bug may take.
 const PLANTED_SEEDS_MAX: u64 = 10_000;
@@ -51,6 +67,9 @@ fn main() -> ExitCode {
         .and_then(|number| Bug::ALL.get(number.checked_sub(1)?));
     if args.planted {
         return planted();
+    }
+    if args.real {
+        return real(&args);
     }
     match args.seed {
         Some(seed) => one(
@@ -81,6 +100,52 @@ fn one(plan: Plan, shrunk: bool, lines: usize) -> ExitCode {
     ended(outcome.is_clean())
 }
 
+/// A real server, for as long as it was told.
+fn real(args: &Args) -> ExitCode {
+    let beside = || Some(std::env::current_exe().ok()?.with_file_name("millpond"));
+    let Some(program) = args.program.clone().or_else(beside) else {
+        println!("say which program to drive: --program target/release/millpond");
+        return ExitCode::FAILURE;
+    };
+    let real = Real {
+        program,
+        seed: args.seed.unwrap_or_default(),
+        lasts: Duration::from_secs(args.seconds),
+    };
+    let began = Instant::now();
+    match drive(&real) {
+        Ok(outcome) => {
+            tell_real(&outcome, began.elapsed());
+            ended(outcome.is_clean())
+        }
+        Err(why) => {
+            println!("{why}\nbuild it first: cargo build --release");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell_real(outcome: &RealOutcome, took: Duration) {
+    let (tally, counts) = (&outcome.tally, &outcome.counts);
+    println!(
+        "{took:.1?} with quiet and audit: {} sent, {} acknowledged, {} refused, {} unanswered by {} devices; \
+         {} delivered, {} read in history",
+        counts.sent,
+        counts.acked,
+        counts.refused,
+        counts.unanswered,
+        counts.devices,
+        counts.delivered,
+        counts.history
+    );
+    for (fault, count) in &tally.faults {
+        println!("{count:>10} {fault:?}");
+    }
+    println!("operations: {:?}", tally.operations);
+    told(&outcome.findings);
+    println!("{} findings", outcome.findings.len());
+}
+
 fn ended(clean: bool) -> ExitCode {
     if clean {
         ExitCode::SUCCESS
@@ -102,7 +167,11 @@ fn tell(outcome: &Outcome, lines_max: usize) {
         let (s, us) = (line.at_us / 1_000_000, line.at_us % 1_000_000);
         println!("{s:>5}.{us:06} {:<28} {}", line.actor, line.what);
     }
-    for finding in &outcome.findings {
+    told(&outcome.findings);
+}
+
+fn told(findings: &[Finding]) {
+    for finding in findings {
         println!("\n{}: {}", finding.rule, finding.what);
         for step in &finding.steps {
             println!("    {step}");

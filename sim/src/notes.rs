@@ -4,7 +4,7 @@
 use crate::fault::Fault;
 use crate::operation::Operation;
 use millpond_backplane::store::Write;
-use millpond_checker::{Checker, Operation as Noted};
+use millpond_checker::{Checker, Counts, Operation as Noted};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Notes {
     }
 
     /// The checker's word on the history; what comes next belongs to another one.
-    pub(crate) fn judge(&mut self) {
+    pub(crate) fn judge(&mut self) -> Counts {
         let report = std::mem::take(&mut self.checker).finish();
         let found = report.violations.into_iter().map(|violation| Finding {
             rule: format!("{:?}", violation.rule),
@@ -115,6 +115,7 @@ impl Notes {
             steps: violation.timeline,
         });
         self.findings.extend(found);
+        report.counts
     }
 
     pub(crate) fn tell(&mut self, say: impl FnOnce() -> (String, String)) {

@@ -3,11 +3,10 @@
 
 use crate::chance::Chance;
 use crate::device::{content, named};
-use crate::gate::Gate;
+use crate::door::{self, Doors};
 use crate::notes::Notes;
 use crate::operation::Operation;
 use millpond_checker as checker;
-use millpond_ring::Peer;
 use millpond_wire::{
     Bye, Class, Code, Conversation, CursorAck, Decoded, DeviceId, Echo, Error, Frame, From, Hello,
     History, Kind, List, Mark, MarkKind, PREFACE, PROTO, Ping, Pong, Receipt, Scope, Send, Sync,
@@ -35,9 +34,7 @@ pub(crate) struct Prober {
 
 #[derive(Debug)]
 struct Socket {
-    gate: usize,
-    gate_epoch: u32,
-    peer: Peer,
+    line: Box<dyn door::Socket>,
     out: Vec<u8>,
     input: Vec<u8>,
     open: bool,
@@ -83,11 +80,11 @@ impl Prober {
         self.socket = None;
     }
 
-    pub(crate) fn connect(&mut self, gates: &[Gate], gate: usize, notes: &mut Notes) {
+    pub(crate) fn connect(&mut self, doors: &mut dyn Doors, place: usize, notes: &mut Notes) {
         if self.socket.is_some() {
             return;
         }
-        let Some(peer) = gates[gate].connect() else {
+        let Some(line) = doors.connect(place) else {
             return;
         };
         self.attempt += 1;
@@ -109,11 +106,9 @@ impl Prober {
         };
         encode(&Frame::Hello(hello), &mut out);
         notes.see_frames(&out);
-        notes.tell(|| (self.actor(), format!("connects to gateway {gate}")));
+        notes.tell(|| (self.actor(), format!("connects to gateway {place}")));
         self.socket = Some(Socket {
-            gate,
-            gate_epoch: gates[gate].epoch,
-            peer,
+            line,
             out,
             input: Vec::new(),
             open: false,
@@ -126,18 +121,17 @@ impl Prober {
         self.socket.as_ref().is_some_and(|socket| socket.open)
     }
 
-    pub(crate) fn pump(&mut self, gates: &[Gate], notes: &mut Notes) {
+    pub(crate) fn pump(&mut self, notes: &mut Notes) {
         let Some(socket) = &mut self.socket else {
             return;
         };
-        let gate = &gates[socket.gate];
-        let dead = !gate.is_up() || gate.epoch != socket.gate_epoch;
-        let written = socket.peer.write(&socket.out);
+        let answered = socket.line.is_answered();
+        let written = socket.line.write(&socket.out);
         if let Ok(bytes) = written {
             socket.out.drain(..bytes);
         }
-        match socket.peer.read() {
-            Ok(bytes) if !dead && written.is_ok() => {
+        match socket.line.read_at_most(usize::MAX) {
+            Ok(bytes) if answered && written.is_ok() => {
                 socket.input.extend_from_slice(&bytes);
                 self.read_frames(notes);
             }

@@ -4,6 +4,7 @@
 use millpond_sim::{Bug, Plan, RECORDS, Tally, Watch, by_frame, run};
 use millpond_wire::Tag;
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 /// Seeds of every run of the gate, half of them for each driver.
 const SEEDS: u64 = 2_000;
@@ -29,6 +30,17 @@ const REGRESSIONS: &[(u64, &str)] = &[
         "a SYNC without room was repeated later than the audit waited",
     ),
 ];
+/// The same, since there are all kinds of accidents.
+const REGRESSIONS_LATER: &[(u64, &str)] = &[
+    (
+        32_478,
+        "the epoch after a power cut was one that a lost reset had led to before",
+    ),
+    (51_242, "the same"),
+    (66_446, "the same"),
+    (98_852, "the same"),
+    (103_758, "the same"),
+];
 /// Seeds in which every frame and record has to come up.
 const SEEN_SEEDS: u64 = 60;
 
@@ -36,6 +48,7 @@ const SEEN_SEEDS: u64 = 60;
 fn nothing_breaks_in_the_fixed_seeds() {
     let mut tally = Tally::default();
     let mut failed = Vec::new();
+    let began = Instant::now();
     for seed in 0..SEEDS {
         let outcome = run(&Plan::of(seed), Watch::default());
         tally.add(&outcome.tally);
@@ -43,9 +56,13 @@ fn nothing_breaks_in_the_fixed_seeds() {
             failed.push(format!("seed {seed}: {}: {:.300}", first.rule, first.what));
         }
     }
+    let took = began.elapsed();
     let hours = tally.virtual_us / 3_600_000_000;
     let (runs, messages) = (tally.runs, tally.messages);
-    println!("{runs} runs, {hours} virtual hours, {messages} messages acknowledged");
+    let rate = u128::from(messages) * 1_000 / took.as_millis().max(1);
+    println!(
+        "{runs} runs in {took:.1?}: {hours} virtual hours, {messages} messages acknowledged, {rate}/s"
+    );
     println!("accidents: {:?}", tally.faults);
     assert!(
         failed.is_empty(),
@@ -55,8 +72,14 @@ fn nothing_breaks_in_the_fixed_seeds() {
 
 #[test]
 fn what_was_found_once_stays_mended() {
-    for (seed, what) in REGRESSIONS {
-        let outcome = run(&Plan::of(*seed).earlier(), Watch::default());
+    let earlier = REGRESSIONS
+        .iter()
+        .map(|(seed, what)| (Plan::of(*seed).earlier(), what));
+    let later = REGRESSIONS_LATER
+        .iter()
+        .map(|(seed, what)| (Plan::of(*seed), what));
+    for (plan, what) in earlier.chain(later) {
+        let (seed, outcome) = (plan.seed, run(&plan, Watch::default()));
         assert!(outcome.is_clean(), "seed {seed}, {what}: {outcome:?}");
     }
 }

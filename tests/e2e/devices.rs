@@ -1,7 +1,7 @@
 //! Several devices and several states of one conversation.
 
 use crate::peer::{Peer, with};
-use crate::server::Server;
+use crate::server::serve;
 use millpond_wire::{
     Code, CursorAck, DeviceId, Frame, List, Mark, MarkKind, Origin, Receipt, Reset, UserId,
 };
@@ -12,7 +12,7 @@ const BOB: u64 = 9;
 #[test]
 fn the_newer_connection_of_a_device_wins_and_the_older_is_told() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let token = server.token(ALICE);
     let (mut older, ..) = Peer::join(server.listen, 1, &token);
     let (mut newer, ..) = Peer::join(server.listen, 1, &token);
@@ -24,7 +24,7 @@ fn the_newer_connection_of_a_device_wins_and_the_older_is_told() {
 #[test]
 fn my_other_device_gets_what_i_send_and_the_origin_a_stub() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let token = server.token(ALICE);
     let (mut phone, ..) = Peer::join(server.listen, 1, &token);
     let (mut laptop, ..) = Peer::join(server.listen, 2, &token);
@@ -48,7 +48,7 @@ fn my_other_device_gets_what_i_send_and_the_origin_a_stub() {
 #[test]
 fn notes_to_self_are_one_record_of_one_inbox() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let token = server.token(ALICE);
     let (mut phone, epoch, _) = Peer::join(server.listen, 1, &token);
     phone.send_text(ALICE, 1, "buy milk");
@@ -65,7 +65,7 @@ fn notes_to_self_are_one_record_of_one_inbox() {
 #[test]
 fn delivered_and_read_come_back_to_the_author() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let (mut alice, ..) = Peer::join(server.listen, 1, &server.token(ALICE));
     let (mut bob, ..) = Peer::join(server.listen, 1, &server.token(BOB));
     alice.send_text(BOB, 1, "seen?");
@@ -87,7 +87,7 @@ fn delivered_and_read_come_back_to_the_author() {
 #[test]
 fn a_resumed_connection_gets_what_it_missed() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let token = server.token(BOB);
     let (bob, epoch, _) = Peer::join(server.listen, 1, &token);
     drop(bob);
@@ -127,7 +127,7 @@ fn a_resumed_connection_gets_what_it_missed() {
 #[test]
 fn a_cursor_that_cannot_be_used_is_reset() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let token = server.token(BOB);
     let (mut alice, ..) = Peer::join(server.listen, 1, &server.token(ALICE));
     alice.send_text(BOB, 1, "one");

@@ -1,10 +1,10 @@
 //! Two people, ten thousand messages each way, and everything that happens to connections and servers meanwhile.
 
-use crate::disk::Disk;
 use crate::judge::verdict;
 use crate::load::{Plan, Talk};
-use crate::server::{Server, eventually_within};
+use crate::server::{Server, eventually_within, serve, serve_on};
 use millpond_checker::Report;
+use millpond_testbed::Disk;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const BETWEEN: u64 = 1_000;
 #[test]
 fn nothing_is_lost_or_doubled_while_connections_drop() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let plan = Plan {
         messages_max: 10_000,
         disconnect_one_in: 1_000,
@@ -81,7 +81,7 @@ fn power_cuts(disk: &Disk, durability: &str) -> Report {
 /// Two people talk while the server ends `CRASHES` times by `end`, and what they and the server know afterwards.
 fn crash(data: &Path, durability: &str, end: impl Fn(Server)) -> Report {
     let arguments = ["--durability", durability];
-    let mut server = Server::start(data, &arguments);
+    let mut server = serve(data, &arguments);
     let listen = server.listen.to_string();
     let plan = Plan {
         messages_max: u64::MAX,
@@ -94,7 +94,7 @@ fn crash(data: &Path, durability: &str, end: impl Fn(Server)) -> Report {
             talk.acked() >= goal
         });
         end(server);
-        server = Server::start_on(data, &listen, &arguments);
+        server = serve_on(data, &listen, &arguments);
         eprintln!("round {round}: {} acknowledged", talk.acked());
     }
     talk.enough();

@@ -2,7 +2,7 @@
 //! there after a crash.
 
 use crate::peer::Peer;
-use crate::server::Server;
+use crate::server::serve;
 use millpond_wire::{AckStatus, CursorAck, Frame};
 
 const ALICE: u64 = 7;
@@ -11,7 +11,7 @@ const BOB: u64 = 9;
 #[test]
 fn a_message_is_acked_delivered_and_survives_a_kill() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let (alice_token, bob_token) = (server.token(ALICE), server.token(BOB));
     let (mut bob, epoch, inbox) = Peer::join(server.listen, 1, &bob_token);
     assert_eq!(inbox, []);
@@ -28,7 +28,7 @@ fn a_message_is_acked_delivered_and_survives_a_kill() {
     bob.tell(&Frame::CursorAck(CursorAck { cursor: 1 }));
 
     server.kill();
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let (mut bob, epoch_after) = Peer::connect(server.listen, 1, &bob_token, None);
     assert_eq!(
         epoch, epoch_after,

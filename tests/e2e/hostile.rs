@@ -1,7 +1,7 @@
 //! A live server against bytes that no honest client sends. The decoder is the oracle of what each of them means.
 
 use crate::peer::{End, Peer, hello, with};
-use crate::server::{Server, eventually};
+use crate::server::{Server, eventually, serve};
 use millpond_wire::{
     Ack, AckStatus, Bye, CLIENT_FRAME_BYTES_MAX, Code, Conversation, CursorAck, Decoded, Deliver,
     Direction, Echo, Echoed, Error, Frame, From, GoAway, HELLO_BYTES_MAX, History, HistoryPage,
@@ -20,7 +20,7 @@ const SENTINEL: &[u8] = b"all was well";
 #[test]
 fn every_truncation_of_every_frame_ends_quietly() {
     let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path(), &[]);
+    let mut server = serve(data.path(), &[]);
     let token = server.token(USER);
     for (device, bytes) in (1..).zip(frames(&token)) {
         for cut in 1..bytes.len() {
@@ -43,7 +43,7 @@ fn every_truncation_of_every_frame_ends_quietly() {
 #[test]
 fn every_single_byte_corruption_is_answered_as_the_decoder_says() {
     let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path(), &[]);
+    let mut server = serve(data.path(), &[]);
     let token = server.token(USER);
     let mut cases = 0;
     for (device, bytes) in (1..).zip(frames(&token)) {
@@ -63,7 +63,7 @@ fn every_single_byte_corruption_is_answered_as_the_decoder_says() {
 #[test]
 fn a_damaged_or_cut_hello_is_answered_as_the_decoder_says() {
     let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path(), &[]);
+    let mut server = serve(data.path(), &[]);
     let token = server.token(USER);
     let mut bytes = Vec::new();
     encode(&Frame::Hello(hello(1, &token, Some((77, 5)))), &mut bytes);
@@ -90,7 +90,7 @@ fn a_hundred_thousand_bad_connections_disturb_nobody() {
     const BAD: usize = 100_000;
     const THREADS: usize = 4;
     let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path(), &[]);
+    let mut server = serve(data.path(), &[]);
     let (token, listen) = (server.token(USER), server.listen);
     run_bad(listen, &token, 0, 2_000);
     let before = server.resident_kib();
@@ -130,7 +130,7 @@ fn a_hundred_thousand_bad_connections_disturb_nobody() {
 fn silent_connections_do_not_keep_others_out() {
     const SILENT: usize = 3_000;
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let token = server.token(USER);
     let silent: Vec<_> = (0..SILENT)
         .map(|_| TcpStream::connect(server.listen))
@@ -152,7 +152,7 @@ fn pages_of_large_messages_stay_inside_the_memory_that_was_printed() {
     const MESSAGES: u64 = 150;
     const READERS: u64 = 150;
     let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path(), &[]);
+    let mut server = serve(data.path(), &[]);
     let token = server.token(USER);
     let (mut writer, epoch, _) = Peer::join(server.listen, 1, &token);
     let text = "x".repeat(PAYLOAD_BYTES_MAX);

@@ -7,7 +7,6 @@
 )]
 
 mod devices;
-mod disk;
 mod exchange;
 mod first_light;
 mod hostile;
@@ -16,6 +15,7 @@ mod load;
 mod peer;
 mod resend;
 mod server;
+mod simulated;
 mod stopping;
 mod terminals;
 mod verify;

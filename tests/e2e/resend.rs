@@ -1,7 +1,7 @@
 //! A client message id has one effect, however often and whenever it is sent.
 
 use crate::peer::{Peer, with};
-use crate::server::Server;
+use crate::server::serve;
 use millpond_wire::{Ack, AckStatus, Code, Frame, From, History};
 
 const ALICE: u64 = 7;
@@ -10,7 +10,7 @@ const BOB: u64 = 9;
 #[test]
 fn a_resend_returns_the_first_result_before_and_after_a_restart() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let token = server.token(ALICE);
     let (mut alice, _) = Peer::connect(server.listen, 1, &token, None);
     let first = send(&mut alice, 41, "once").expect("taken");
@@ -27,7 +27,7 @@ fn a_resend_returns_the_first_result_before_and_after_a_restart() {
     assert_eq!(texts(&mut alice), ["once"]);
 
     server.kill();
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let (mut alice, _) = Peer::connect(server.listen, 1, &token, None);
     let after = send(&mut alice, 41, "once").expect("taken");
     assert_eq!(
@@ -46,7 +46,7 @@ fn a_resend_returns_the_first_result_before_and_after_a_restart() {
 #[test]
 fn another_device_may_use_the_same_id() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let token = server.token(ALICE);
     let (mut phone, _) = Peer::connect(server.listen, 1, &token, None);
     let (mut laptop, _) = Peer::connect(server.listen, 2, &token, None);

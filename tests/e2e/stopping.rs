@@ -1,15 +1,15 @@
 //! How a server ends, and what it says meanwhile.
 
-use crate::disk::Disk;
 use crate::peer::{End, Peer};
-use crate::server::{Server, eventually};
+use crate::server::{eventually, serve, try_serve_on};
+use millpond_testbed::Disk;
 use millpond_wire::{Code, Frame};
 use std::time::Duration;
 
 #[test]
 fn sigterm_sends_everybody_away_and_exits_cleanly() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     let (mut peer, ..) = Peer::join(server.listen, 1, &server.token(7));
     peer.send_text(9, 1, "before the end");
     peer.answer(1).expect("taken");
@@ -31,7 +31,7 @@ fn a_disk_that_fails_ends_the_server_and_acknowledges_nothing() {
     let Some(disk) = Disk::create_or_skip(256) else {
         return;
     };
-    let server = Server::start(&disk.path().join("data"), &[]);
+    let server = serve(&disk.path().join("data"), &[]);
     let (mut peer, ..) = Peer::join(server.listen, 1, &server.token(7));
     peer.send_text(9, 1, "kept");
     peer.answer(1).expect("the disk is well");
@@ -49,15 +49,15 @@ fn a_disk_that_fails_ends_the_server_and_acknowledges_nothing() {
 #[test]
 fn one_data_folder_has_one_server() {
     let data = tempfile::tempdir().expect("a folder");
-    let _first = Server::start(data.path(), &[]);
-    let second = Server::try_start_on(data.path(), "127.0.0.1:0", &[]);
+    let _first = serve(data.path(), &[]);
+    let second = try_serve_on(data.path(), "127.0.0.1:0", &[]);
     assert!(second.is_err(), "two servers over one folder");
 }
 
 #[test]
 fn the_admin_address_answers() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), &[]);
+    let server = serve(data.path(), &[]);
     assert!(server.page("/healthz").starts_with("HTTP/1.1 200"));
     assert!(server.page("/readyz").starts_with("HTTP/1.1 200"));
     assert!(server.page("/nothing").starts_with("HTTP/1.1 404"));

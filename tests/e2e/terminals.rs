@@ -1,7 +1,7 @@
 //! The main job on real input: two people in two terminals, over a `kill -9` and a power cut of the server between them.
 
-use crate::disk::Disk;
-use crate::server::{Server, eventually};
+use crate::server::{Server, eventually, serve, serve_on};
+use millpond_testbed::Disk;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -28,7 +28,7 @@ fn two_terminals_talk_over_a_power_cut() {
 /// A line before, a line while the server is gone, a line after; and all of them are in the history.
 fn talk_over(data: &Path, end: impl Fn(Server)) {
     let homes = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data, &[]);
+    let server = serve(data, &[]);
     let listen = server.listen.to_string();
     let mut alice = Chat::open(&server, homes.path(), ALICE, BOB);
     let mut bob = Chat::open(&server, homes.path(), BOB, ALICE);
@@ -37,7 +37,7 @@ fn talk_over(data: &Path, end: impl Fn(Server)) {
     end(server);
     bob.say("is anybody there?");
     std::thread::sleep(Duration::from_millis(300));
-    let server = Server::start_on(data, &listen, &[]);
+    let server = serve_on(data, &listen, &[]);
     alice.hears("is anybody there?");
     alice.say("I am back");
     bob.hears("I am back");

@@ -1,8 +1,8 @@
 //! What a server leaves behind when it is killed while people talk, judged by `millpond verify`.
 
-use crate::disk::Disk;
 use crate::load::{Plan, Talk};
-use crate::server::{Server, eventually_within};
+use crate::server::{Server, eventually_within, serve, serve_on};
+use millpond_testbed::Disk;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -41,7 +41,7 @@ fn so_they_do_after_power_cuts() {
 /// `keeps`: everything acknowledged must be there; otherwise only what is there must be whole.
 fn ended_under_load(data: &Path, durability: &str, end: impl Fn(Server), keeps: bool) {
     let arguments = ["--durability", durability];
-    let mut server = Server::start(data, &arguments);
+    let mut server = serve(data, &arguments);
     let listen = server.listen.to_string();
     let plan = Plan {
         messages_max: u64::MAX,
@@ -64,7 +64,7 @@ fn ended_under_load(data: &Path, durability: &str, end: impl Fn(Server), keeps: 
             "{acked} acknowledged, {messages} there"
         );
         known(data, messages);
-        server = Server::start_on(data, &listen, &arguments);
+        server = serve_on(data, &listen, &arguments);
     }
     talk.enough();
     talk.finish();
@@ -114,10 +114,10 @@ fn known(data: &Path, messages: u64) {
 fn a_look_leaves_the_mark_of_an_unclean_end() {
     let data = tempfile::tempdir().expect("a folder");
     let epoch = || number(&answer(&millpond("verify", data.path(), &["--json"]))["epoch"]);
-    Server::start(data.path(), &["--durability", "os"]).kill();
+    serve(data.path(), &["--durability", "os"]).kill();
     let first = epoch();
     assert_eq!(epoch(), first, "a look changes nothing");
-    Server::start(data.path(), &["--durability", "os"]).kill();
+    serve(data.path(), &["--durability", "os"]).kill();
     assert_ne!(
         epoch(),
         first,
@@ -128,7 +128,7 @@ fn a_look_leaves_the_mark_of_an_unclean_end() {
 #[test]
 fn a_running_server_is_left_alone() {
     let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path(), &[]);
+    let mut server = serve(data.path(), &[]);
     let output = millpond("verify", data.path(), &[]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -26,8 +26,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "router",
             "client",
             "checker",
+            "testbed",
         ],
     ),
+    ("testbed", &[]),
 ];
 
 /// In tests, benchmarks and examples: a real store below the router, say. Never across the wall of gateway and router.

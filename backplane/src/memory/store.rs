@@ -62,6 +62,9 @@ struct State {
     failed: bool,
 }
 
+/// From one epoch to the next: more than the resets of any inbox, so that the sum of the two never comes again.
+const EPOCH_STEP: u64 = 1 << 32;
+
 impl MemoryStore {
     pub fn new(durability: Durability, atomicity: Atomicity) -> Self {
         Self {
@@ -119,7 +122,7 @@ impl MemoryStore {
         }
         let mut state = self.lock();
         if self.durability != Durability::Sync {
-            state.epoch += 1;
+            state.epoch += EPOCH_STEP;
         }
         state.failed = false;
     }

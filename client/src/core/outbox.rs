@@ -6,7 +6,7 @@
 use super::backoff::{doubled, uniform};
 use crate::{Conversation, Kind, Stored};
 use rand::rngs::SmallRng;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// The wait of a line after its first refusal that names no time is uniform up to this; each further one doubles it.
@@ -18,7 +18,7 @@ const STALE_FLIGHTS_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     entries: BTreeMap<u64, Entry>,
-    lines: HashMap<Conversation, Line>,
+    lines: BTreeMap<Conversation, Line>,
     waiting: BTreeSet<u64>,
     /// Refused lines of which nothing is on the way, by the end of their wait.
     held: BTreeSet<(Duration, Conversation)>,
@@ -53,7 +53,7 @@ impl Outbox {
     pub(crate) fn new(stored: Vec<Stored>, first_id: u64) -> Self {
         let mut outbox = Self {
             entries: BTreeMap::new(),
-            lines: HashMap::new(),
+            lines: BTreeMap::new(),
             waiting: BTreeSet::new(),
             held: BTreeSet::new(),
             flights: VecDeque::new(),

@@ -38,9 +38,12 @@ impl Double {
         for (token, result) in mail {
             self.finish(Lane::Mail, token, result);
         }
-        for armed in std::mem::take(&mut self.armed) {
+        let spare = std::mem::take(&mut self.armed_spare);
+        let mut waiting = std::mem::replace(&mut self.armed, spare);
+        for armed in waiting.drain(..) {
             self.look(armed);
         }
+        self.armed_spare = waiting;
         let shuffles = self.random.chance(self.faults.reorder);
         let now = self.net.now();
         self.arrivals

@@ -62,7 +62,13 @@ impl Device {
     /// What this device had backed up, on a device with a new id.
     pub(crate) fn restored(&mut self, name: u64, notes: &mut Notes) -> Option<Self> {
         let backup = self.backup.take()?;
-        let mut device = Self::new(self.user, name, self.token.clone(), self.gate);
+        let mut device = Self::new(
+            self.user,
+            name,
+            self.token.clone(),
+            self.gate,
+            self.patience,
+        );
         device.saved = Saved {
             device: DeviceId(name),
             ..backup.saved
