@@ -63,6 +63,32 @@ pub const MEMORY_RESERVE_PER_MILLE: u64 = 50;
 /// slows down tenfold (measured: 43,000/s to 4,000/s at 14,115 of 28,232 ports).
 pub const PORTS_USED_PER_MILLE: u64 = 500;
 
+/// Heap of an idle TLS connection: rustls 0.23, unbuffered API, measured 2,100–3,200; the high end is taken.
+pub const TLS_BYTES: u64 = 3_200;
+
+/// Server CPU of a PING and its PONG: near 200,000 echoes/s on one core, measured by `millpond bench echo`.
+pub const PING_NANOSECONDS: u64 = 5_000;
+
+/// Server CPU of a durable 1:1 message, router and store included: 60,200/s on one core, measured by `millpond bench messages`.
+pub const MESSAGE_NANOSECONDS: u64 = 16_600;
+
+/// Of a core's time, the part that is planned for; the rest is for bursts, storms and the store's own work. Rule of thumb.
+pub const CORE_USED_PER_MILLE: u64 = 500;
+
+/// Connections that one core accepts and answers in a second: measured, a ring server with its first exchange, 38 µs of CPU.
+pub const CONNECTS_PER_CORE_SECOND: u64 = 17_857;
+
+/// Seconds between the pings of an idle client, as WELCOME asks for by default.
+pub const PING_SECONDS: u64 = 285;
+
+/// A ping, its pong and the acknowledgement on the wire, both directions: three packets of 66 bytes of headers (Ethernet, IPv4,
+/// TCP with timestamps) and some 14 bytes of frames in two of them. Computed.
+pub const PING_WIRE_BYTES: u64 = 226;
+
+/// A message of 128 bytes on the wire of this server, both directions: SEND, its ack, DELIVER, its cursor ack, each with
+/// 66 bytes of headers and some 40 of frame, and an acknowledgement for each by TCP. Computed.
+pub const MESSAGE_WIRE_BYTES: u64 = 944;
+
 /// What a ring of these sizes counts against RLIMIT_MEMLOCK (see [`RING_LOCKED_BYTES`]). The sizes are powers of two.
 #[must_use]
 pub fn ring_locked_bytes(submissions: u32, completions: u32, buffers: u16, page_bytes: u64) -> u64 {

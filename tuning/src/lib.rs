@@ -6,11 +6,41 @@
 //! Imports nothing of ours. Called by the program (`millpond tune`, the server's start and metrics) and by `bench`.
 #![forbid(unsafe_code)]
 
+pub mod apply;
+pub mod check;
 pub mod constants;
 mod headroom;
 mod limits;
+pub mod plan;
 mod root;
+pub mod unit;
+
+use serde::Serialize;
 
 pub use headroom::{Clients, Headroom, Limit, Wanted, headroom};
 pub use limits::{ControlGroup, Limits, UNLIMITED};
 pub use root::{Reading, Root, Unknown, Why};
+
+/// How far a figure or an advice can be trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sure {
+    /// By us, on the kernel that `constants` names.
+    Measured,
+    /// By the kernel's documentation or its source.
+    Documented,
+    RuleOfThumb,
+}
+
+impl std::fmt::Display for Sure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Measured => "measured",
+            Self::Documented => "documented",
+            Self::RuleOfThumb => "rule of thumb",
+        })
+    }
+}
+
+#[cfg(test)]
+mod made_up;

@@ -125,7 +125,7 @@ impl Unknown {
 }
 
 impl Why {
-    fn of(error: &io::Error) -> Self {
+    pub(crate) fn of(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::NotFound {
             return Self::Missing;
         }

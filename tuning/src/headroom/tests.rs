@@ -104,89 +104,64 @@ fn an_unprivileged_server_runs_out_of_locked_memory() {
     assert_eq!(headroom(&unlimited, &large(55)).binding, Limit::RingTables);
 }
 
+fn binds(limits: &Limits, wanted: &Wanted, binding: Limit, what_to_type: &str) {
+    let room = headroom(limits, wanted);
+    assert_eq!(room.binding, binding, "{room:?}");
+    assert!(room.remedy.contains(what_to_type), "{}", room.remedy);
+    assert!(room.to_string().contains(&room.connections.to_string()));
+}
+
 #[test]
-fn each_limit_can_bind_and_says_what_to_type() {
-    let machine = || Limits {
-        open_files_soft: Ok(1 << 20),
-        ..small()
+fn each_limit_of_the_machine_can_bind_and_says_what_to_type() {
+    let with = |change: fn(&mut Limits), binding, what_to_type| {
+        let mut limits = small();
+        limits.open_files_soft = Ok(1 << 20);
+        change(&mut limits);
+        binds(&limits, &large(8), binding, what_to_type);
     };
-    let group = ControlGroup {
-        path: "/sys/fs/cgroup/a".to_owned(),
-        limit_bytes: 1 << 30,
-        used_bytes: 0,
+    with(
+        |it| it.memory_available_bytes = Ok(4 << 30),
+        Limit::Memory,
+        "4267 B",
+    );
+    let group = |it: &mut Limits| {
+        it.control_group = Ok(Some(ControlGroup {
+            path: "/sys/fs/cgroup/a".to_owned(),
+            limit_bytes: 1 << 30,
+            used_bytes: 0,
+        }));
     };
-    let wanted = large(8);
-    let cases = [
-        (
-            machine(),
-            Wanted {
-                connections_max: 10,
-                ..wanted.clone()
-            },
-            Limit::Configured,
-            "configured",
-        ),
-        (
-            machine(),
-            Wanted {
-                budget_bytes: Some(9 << 20),
-                ..wanted.clone()
-            },
-            Limit::Budget,
-            "budget",
-        ),
-        (
-            Limits {
-                memory_available_bytes: Ok(4 << 30),
-                ..machine()
-            },
-            wanted.clone(),
-            Limit::Memory,
-            "4267 B",
-        ),
-        (
-            Limits {
-                control_group: Ok(Some(group)),
-                ..machine()
-            },
-            wanted.clone(),
-            Limit::ControlGroup,
-            "/sys/fs/cgroup/a",
-        ),
-        (
-            Limits {
-                file_max: Ok(100_000),
-                ..machine()
-            },
-            wanted.clone(),
-            Limit::FileMax,
-            "fs.file-max=200000",
-        ),
-        (
-            Limits {
-                tcp_memory_pages: Ok([1, 2, 3]),
-                ..machine()
-            },
-            wanted.clone(),
-            Limit::TcpMemory,
-            "tcp_mem=\"2 4 6\"",
-        ),
-        (
-            machine(),
-            Wanted {
-                clients_here: Some(Clients::default()),
-                ..wanted
-            },
-            Limit::Ports,
-            "source addresses",
-        ),
-    ];
-    for (limits, wanted, binding, what_to_type) in cases {
-        let room = headroom(&limits, &wanted);
-        assert_eq!(room.binding, binding, "{room:?}");
-        assert!(room.remedy.contains(what_to_type), "{}", room.remedy);
-        assert!(room.to_string().contains(&room.connections.to_string()));
-    }
+    with(group, Limit::ControlGroup, "/sys/fs/cgroup/a");
+    with(
+        |it| it.file_max = Ok(100_000),
+        Limit::FileMax,
+        "fs.file-max=200000",
+    );
+    with(
+        |it| it.tcp_memory_pages = Ok([1, 2, 3]),
+        Limit::TcpMemory,
+        "tcp_mem=\"2 4 6\"",
+    );
+}
+
+#[test]
+fn each_limit_of_the_configuration_can_bind_and_says_what_to_type() {
+    let with = |change: fn(&mut Wanted), binding, what_to_type| {
+        let mut wanted = large(55);
+        change(&mut wanted);
+        binds(&small(), &wanted, binding, what_to_type);
+    };
+    with(|it| it.connections_max = 10, Limit::Configured, "number");
+    with(
+        |it| it.budget_bytes = Some(9 << 20),
+        Limit::Budget,
+        "budget",
+    );
+    with(
+        |it| it.clients_here = Some(Clients::default()),
+        Limit::Ports,
+        "source addresses",
+    );
 }
 
 #[test]

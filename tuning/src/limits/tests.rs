@@ -1,20 +1,8 @@
 //! Facts from made-up machines: good ones, and every kind of bad file.
 
 use super::*;
+use crate::made_up::machine;
 use crate::root::{Unknown, Why};
-use std::fs;
-use tempfile::TempDir;
-
-fn machine(files: &[(&str, &[u8])]) -> (TempDir, Root) {
-    let folder = tempfile::tempdir().unwrap();
-    let root = Root::at(folder.path());
-    for (file, bytes) in files {
-        let path = root.path(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-    (folder, root)
-}
 
 const PROCESS_LIMITS: &[u8] =
     b"Limit                     Soft Limit           Hard Limit           Units     
