@@ -109,6 +109,14 @@ pub fn apply(
     })
 }
 
+/// What was applied and not reverted: each file, its old value and the new one.
+pub fn applied(root: &Root, state_file: &str) -> Result<Vec<Change>, ApplyError> {
+    let state = Held::take(root, state_file)?.read()?;
+    state
+        .map(|state| state.changes)
+        .ok_or_else(|| ApplyError::Nothing(state_file.to_owned()))
+}
+
 /// Puts the old values back where the new ones still stand, and removes the file of sysctls and the state.
 pub fn revert(root: &Root, state_file: &str) -> Result<Reverted, ApplyError> {
     let held = Held::take(root, state_file)?;
@@ -180,9 +188,11 @@ fn normal(text: &str) -> String {
 /// The last first; returns what could not be put back.
 fn put_back(root: &Root, done: &[&Change]) -> Vec<String> {
     let failed = done.iter().rev().filter_map(|change| {
-        // What was refused has not changed.
-        if now(root, &change.file).is_ok_and(|value| value == normal(&change.from)) {
-            return None;
+        // What was refused, or is not there, has not changed.
+        match root.text(&change.file) {
+            Ok(text) if normal(&text) == normal(&change.from) => return None,
+            Err(unknown) if unknown.is_missing() => return None,
+            Ok(_) | Err(_) => {}
         }
         let error = write(root, &change.file, &change.from).err()?;
         Some(format!("{} to {:?}: {error}", change.file, change.from))

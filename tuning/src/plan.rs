@@ -219,16 +219,34 @@ fn reserve(parts: u64) -> Need {
 }
 
 fn needs(plan: &Plan) -> Vec<Need> {
-    let (n, rate) = (plan.connections, plan.load.rate_per_second.min(RATE_MAX));
-    let count = |what, value, how, sure| Need {
+    let mut needs = counts(plan);
+    needs.extend(rates(plan));
+    if plan.load.clients_here {
+        let ports = ports_usable(&plan.load);
+        needs.push(count(
+            "source addresses of the clients",
+            plan.source_addresses,
+            format!("{} ÷ {ports} ports, half of the range", plan.connections),
+            Sure::Measured,
+        ));
+    }
+    needs
+}
+
+fn count(what: &'static str, value: u64, how: String, sure: Sure) -> Need {
+    Need {
         what,
         value,
         unit: Unit::Count,
         how,
         sure,
-    };
+    }
+}
+
+fn counts(plan: &Plan) -> Vec<Need> {
+    let (n, rate) = (plan.connections, plan.load.rate_per_second.min(RATE_MAX));
     let pings = n.div_ceil(PING_SECONDS);
-    let mut needs = vec![
+    vec![
         count(
             "cores",
             plan.cores,
@@ -266,9 +284,14 @@ fn needs(plan: &Plan) -> Vec<Need> {
             how: format!("{} rings × {RING_LOCKED_BYTES} B", plan.rings),
             sure: Sure::Measured,
         },
-    ];
+    ]
+}
+
+fn rates(plan: &Plan) -> Vec<Need> {
+    let (n, rate) = (plan.connections, plan.load.rate_per_second.min(RATE_MAX));
+    let pings = n.div_ceil(PING_SECONDS);
     let wire = pings * PING_WIRE_BYTES + rate * MESSAGE_WIRE_BYTES;
-    needs.push(Need {
+    let network = Need {
         what: "network, both directions",
         value: wire * 8,
         unit: Unit::BitsPerSecond,
@@ -276,8 +299,8 @@ fn needs(plan: &Plan) -> Vec<Need> {
             "({pings} pings × {PING_WIRE_BYTES} B + {rate} messages × {MESSAGE_WIRE_BYTES} B) × 8"
         ),
         sure: Sure::RuleOfThumb,
-    });
-    needs.push(Need {
+    };
+    let storm = Need {
         what: "everybody back after a restart, at best",
         value: n.div_ceil(plan.cores * CONNECTS_PER_CORE_SECOND),
         unit: Unit::Seconds,
@@ -286,19 +309,8 @@ fn needs(plan: &Plan) -> Vec<Need> {
             plan.cores
         ),
         sure: Sure::Measured,
-    });
-    if plan.load.clients_here {
-        needs.push(count(
-            "source addresses of the clients",
-            plan.source_addresses,
-            format!(
-                "{n} ÷ {} ports, half of the range",
-                ports_usable(&plan.load)
-            ),
-            Sure::Measured,
-        ));
-    }
-    needs
+    };
+    vec![network, storm]
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl<'a> Held<'a> {
         }
     }
 
-    fn failed(&self, why: impl ToString) -> ApplyError {
+    fn failed(&self, why: &dyn ToString) -> ApplyError {
         ApplyError::State {
             file: self.file.to_owned(),
             why: why.to_string(),
@@ -84,20 +84,20 @@ impl<'a> Held<'a> {
         let text = match self.root.text(self.file) {
             Ok(text) => text,
             Err(unknown) if unknown.is_missing() => return Ok(None),
-            Err(unknown) => return Err(self.failed(unknown.why)),
+            Err(unknown) => return Err(self.failed(&unknown.why)),
         };
-        let state: State = serde_json::from_str(&text).map_err(|error| self.failed(error))?;
+        let state: State = serde_json::from_str(&text).map_err(|error| self.failed(&error))?;
         if state.version != VERSION {
             let why = format!("version {}, this program knows {VERSION}", state.version);
-            return Err(self.failed(why));
+            return Err(self.failed(&why));
         }
         Ok(Some(state))
     }
 
     pub(super) fn write(&self, state: &State) -> Result<(), ApplyError> {
-        let text = serde_json::to_string_pretty(state).map_err(|error| self.failed(error))?;
+        let text = serde_json::to_string_pretty(state).map_err(|error| self.failed(&error))?;
         let path = self.root.path(self.file);
-        file::replace(&path, text.as_bytes()).map_err(|error| self.failed(error))
+        file::replace(&path, text.as_bytes()).map_err(|error| self.failed(&error))
     }
 
     /// As it was before.
@@ -106,7 +106,7 @@ impl<'a> Held<'a> {
             Some(state) => self.write(state),
             None => {
                 let path = self.root.path(self.file);
-                file::remove(&path).map_err(|error| self.failed(error))
+                file::remove(&path).map_err(|error| self.failed(&error))
             }
         }
     }

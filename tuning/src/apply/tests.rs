@@ -40,6 +40,7 @@ fn there_and_back() {
     apply(&root, STATE_FILE, &three(), true).unwrap();
     assert_eq!(value(&root, SOMAXCONN), "65535");
     assert_eq!(value(&root, THP), "madvise");
+    assert_eq!(applied(&root, STATE_FILE).unwrap(), three());
     let persisted = value(&root, SYSCTL_FILE);
     assert!(persisted.contains("net.core.somaxconn = 65535\nnet.ipv4.tcp_max_syn_backlog = 65536"));
     assert!(!persisted.contains("madvise"));
@@ -75,10 +76,8 @@ fn a_failed_write_puts_the_earlier_ones_back() {
     let mut changes = three();
     changes.push(change("/proc/sys/fs/none", "1", "2"));
     let error = apply(&root, STATE_FILE, &changes, true).unwrap_err();
-    assert!(
-        matches!(error, ApplyError::Half { .. }),
-        "the file that is missing cannot be read: {error}"
-    );
+    assert!(matches!(error, ApplyError::Refused { .. }), "{error}");
+    assert!(!root.path(STATE_FILE).exists());
     assert_eq!(value(&root, SOMAXCONN), "4096");
     assert_eq!(value(&root, BACKLOG), "128");
     assert!(!root.path(SYSCTL_FILE).exists());

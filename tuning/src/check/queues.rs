@@ -3,7 +3,7 @@
 use super::Finding;
 use super::Verdict::{NotHere, Unknown, Warning};
 use crate::Sure::RuleOfThumb;
-use crate::root::{Root, Why};
+use crate::root::{Root, Why, malformed};
 use std::fs;
 
 const FOLDER: &str = "/sys/class/net";
@@ -55,8 +55,13 @@ fn receiving(root: &Root, card: &str, cores: usize, finding: &dyn Fn(&str) -> Fi
     }
     for queue in &queues {
         let file = format!("{folder}/{queue}/rps_cpus");
-        match root.text(&file) {
-            Ok(mask) if is_no_mask(&mask) => {
+        let mask = root.text(&file);
+        let mask = mask.and_then(|mask| match is_mask(&mask) {
+            true => Ok(mask),
+            false => Err(malformed(&file, "a mask of cores", &mask)),
+        });
+        match mask {
+            Ok(mask) if is_no_core(&mask) => {
                 return finding
                     .is(Warning, format!("{found}, RPS off on {queue}"))
                     .or_write(&file, &mask, &all_cores(cores));
@@ -120,7 +125,15 @@ fn cores(root: &Root) -> Option<usize> {
     (cores <= CORES_MAX).then_some(cores)
 }
 
-fn is_no_mask(mask: &str) -> bool {
+/// Hexadecimal digits, in groups.
+fn is_mask(text: &str) -> bool {
+    let mut groups = text.split(',');
+    groups.all(|group| {
+        (1..=8).contains(&group.len()) && group.bytes().all(|it| it.is_ascii_hexdigit())
+    })
+}
+
+fn is_no_core(mask: &str) -> bool {
     mask.chars().all(|letter| matches!(letter, '0' | ','))
 }
 
@@ -132,4 +145,27 @@ fn all_cores(cores: usize) -> String {
         groups.insert(0, format!("{:x}", (1_u64 << (cores % 32)) - 1));
     }
     groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_are_the_kernels() {
+        let written: Vec<String> = [1, 2, 32, 33, 64].into_iter().map(all_cores).collect();
+        assert_eq!(
+            written,
+            ["1", "3", "ffffffff", "1,ffffffff", "ffffffff,ffffffff"]
+        );
+        assert!(
+            written
+                .iter()
+                .all(|mask| is_mask(mask) && !is_no_core(mask))
+        );
+        assert!(is_mask("00000000,00000000") && is_no_core("00000000,00000000"));
+        for text in ["", ",", "x", "123456789", "1, 2"] {
+            assert!(!is_mask(text), "{text}");
+        }
+    }
 }

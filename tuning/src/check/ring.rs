@@ -134,10 +134,10 @@ fn unit(root: &Root, target: &Target) -> Finding {
         text => text,
     };
     finding.of(&text, |finding, text| {
-        let lines = text
+        let mut lines = text
             .lines()
             .filter_map(|line| line.trim().strip_prefix("LimitNOFILE="));
-        let value = lines.last();
+        let value = lines.next_back();
         let soft = value
             .and_then(|value| value.split(':').next())
             .map(str::trim);
