@@ -113,12 +113,12 @@ fn sysctls_of_a_network_namespace_are_written_and_put_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = millpond(&[]).get_program().to_owned();
     let script = "set -e
-        cd /proc/sys/net; read before < core/somaxconn
+        cd /proc/sys/net; before=$(cat core/somaxconn)
         echo 1 > ipv4/tcp_slow_start_after_idle
         \"$1\" tune apply --yes --state \"$2\" --only net.core.somaxconn --only net.ipv4.tcp_slow_start_after_idle > /dev/null
         cat core/somaxconn ipv4/tcp_slow_start_after_idle
         \"$1\" tune revert --yes --state \"$2\" > /dev/null
-        cat ipv4/tcp_slow_start_after_idle; read after < core/somaxconn
+        cat ipv4/tcp_slow_start_after_idle; after=$(cat core/somaxconn)
         test $before = $after && echo back";
     let output = Command::new("unshare")
         .args(["--net", "sh", "-c", script, "sh"])

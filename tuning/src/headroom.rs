@@ -185,7 +185,7 @@ impl fmt::Display for Headroom {
         } = self;
         write!(
             f,
-            "room for {connections} more connections; {binding} binds first; for more: {remedy}"
+            "room for {connections} more connections; first limit: {binding}; for more: {remedy}"
         )?;
         for unknown in &self.unknown {
             write!(f, "\n  not counted, because unknown: {unknown}")?;

@@ -59,7 +59,7 @@ const TABLE: &[AtLeast] = &[
         may_be_missing: true,
     },
     AtLeast {
-        file: "/proc/sys/net/netfilter/nf_conntrack_max",
+        file: CONNTRACK,
         wanted: |target| {
             target
                 .plan
@@ -74,8 +74,22 @@ const TABLE: &[AtLeast] = &[
 ];
 
 pub(super) fn findings(root: &Root, target: &Target) -> Vec<Finding> {
-    TABLE.iter().map(|row| row.finding(root, target)).collect()
+    let findings = TABLE.iter().map(|row| row.finding(root, target));
+    findings.map(|finding| tracked(root, finding)).collect()
 }
+
+/// The module may be loaded while no rule of this namespace makes it track: then its limit blocks nothing, yet.
+fn tracked(root: &Root, mut finding: Finding) -> Finding {
+    let count = root.number("/proc/sys/net/netfilter/nf_conntrack_count");
+    let idle = count.is_ok_and(|count| count == 0);
+    if finding.name == name(CONNTRACK) && finding.verdict == Blocker && idle {
+        finding.verdict = Warning;
+        finding.found.push_str(", nothing is tracked just now");
+    }
+    finding
+}
+
+const CONNTRACK: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
 /// What is open now stays open.
 fn files(target: &Target) -> u64 {

@@ -239,6 +239,22 @@ fn each_spoilt_parameter_is_found_and_says_what_to_do() {
     }
 }
 
+/// A million pairs stood on a machine whose table had 262,144 places: nothing was tracked.
+#[test]
+fn a_small_table_blocks_only_where_something_is_tracked() {
+    const MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+    const COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
+    for (count, verdict) in [(&b"0"[..], Verdict::Warning), (b"7", Verdict::Blocker)] {
+        let kept = GOOD.iter().filter(|(name, _)| *name != MAX).copied();
+        let files: Vec<_> = kept
+            .chain([(MAX, &b"262144"[..]), (COUNT, count)])
+            .collect();
+        let (_folder, root) = machine(&files);
+        let findings = check(&root, &Target::new(&root, 1_000_000, Load::default()));
+        assert_eq!(named(&findings, "conntrack").verdict, verdict);
+    }
+}
+
 /// What is not there, is no text or too long, is never fine.
 #[test]
 fn no_bad_file_is_ever_fine() {
