@@ -13,8 +13,8 @@ use state::{Held, State};
 use std::fmt::Write as _;
 use std::io;
 
-/// Where the old values are kept.
-pub const STATE_FILE: &str = "/var/lib/millpond/tuning.json";
+/// Where the old values are kept. Not in the server's own folder: who runs the server must not say what root writes.
+pub const STATE_FILE: &str = "/var/lib/millpond-tuning/state.json";
 /// What `--persist` writes: sysctls of every boot.
 pub const SYSCTL_FILE: &str = "/etc/sysctl.d/90-millpond.conf";
 /// How a file of ours begins; another's is never overwritten.

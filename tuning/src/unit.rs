@@ -6,8 +6,7 @@ use crate::plan::Plan;
 /// Threads of a server beside its shards: control, page readers, the store's workers. Rule of thumb, generous.
 const TASKS_BESIDE: u64 = 64;
 
-/// The unit's text. Everything after `[Service]` that hardens was left out where it would refuse io_uring:
-/// `@system-service` of systemd's filters does not contain it, so it is named.
+/// The unit's text. io_uring is named beside `@system-service`, because older systemd does not count it in there.
 #[must_use]
 pub fn unit(plan: &Plan) -> String {
     let open_files = plan
@@ -44,7 +43,7 @@ TasksMax={tasks}
 MemoryMax={memory}
 OOMScoreAdjust=-500
 
-# io_uring is not in @system-service; without this line the server does not start.
+# Older systemd has io_uring not in @system-service, so it is named.
 SystemCallFilter=@system-service io_uring_setup io_uring_enter io_uring_register
 SystemCallErrorNumber=EPERM
 SystemCallArchitectures=native

@@ -41,6 +41,12 @@ impl State {
     }
 }
 
+/// What a revert may write at all.
+fn is_parameter(file: &str) -> bool {
+    let inside = file.starts_with("/proc/sys/") || file.starts_with("/sys/");
+    inside && !file.split('/').any(|part| part == "..")
+}
+
 /// The state, while nobody else may touch it.
 pub(super) struct Held<'a> {
     root: &'a Root,
@@ -89,6 +95,14 @@ impl<'a> Held<'a> {
         let state: State = serde_json::from_str(&text).map_err(|error| self.failed(&error))?;
         if state.version != VERSION {
             let why = format!("version {}, this program knows {VERSION}", state.version);
+            return Err(self.failed(&why));
+        }
+        if let Some(change) = state
+            .changes
+            .iter()
+            .find(|change| !is_parameter(&change.file))
+        {
+            let why = format!("{:?} is no parameter of the kernel", change.file);
             return Err(self.failed(&why));
         }
         Ok(Some(state))

@@ -123,6 +123,8 @@ fn a_state_that_is_not_understood_stops_everything() {
         b"{",
         b"\xff",
         b"{\"version\":2,\"persisted\":false,\"changes\":[]}",
+        b"{\"version\":1,\"persisted\":false,\"changes\":[{\"file\":\"/etc/passwd\",\"from\":\"\",\"to\":\"\"}]}",
+        b"{\"version\":1,\"persisted\":false,\"changes\":[{\"file\":\"/sys/../etc/passwd\",\"from\":\"\",\"to\":\"\"}]}",
         b"[]",
     ] {
         let (_folder, root) = machine(&[(STATE_FILE, bad), (SOMAXCONN, b"4096")]);
