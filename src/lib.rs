@@ -11,5 +11,6 @@ pub mod secret;
 pub mod serve;
 pub mod server;
 pub mod token;
+pub mod tune;
 pub mod verify;
 pub mod why;

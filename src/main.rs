@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 it failed, standard error says why; 2 the command line or the configuration is wrong, or
 //! `verify` and `why` found nothing they could look at; 3 the server can make nothing durable any more and a restart is
-//! the cure; 130 a second signal came before the server had stopped. A bug ends a server by SIGABRT (134 in a shell).
+//! the cure; 4 and 5 `tune check` has warnings (or unknowns), or blockers; 130 a second signal came before the server had stopped. A bug ends a server by SIGABRT (134 in a shell).
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
@@ -31,6 +31,8 @@ enum Command {
     Verify(millpond::verify::Arguments),
     /// Tell the life of one message from a stopped server's data
     Why(millpond::why::Arguments),
+    /// Plan, check and change a machine for very many connections
+    Tune(millpond::tune::Arguments),
     /// Measure a server under load
     Bench(millpond::bench::Arguments),
 }
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Config(arguments) => print_config(&arguments),
         Command::Verify(arguments) => millpond::verify::run(&arguments),
         Command::Why(arguments) => millpond::why::run(&arguments),
+        Command::Tune(arguments) => millpond::tune::run(&arguments),
         Command::Bench(arguments) => millpond::bench::run(&arguments),
     };
     match result {
@@ -60,6 +63,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         ExitCode::from(2)
     } else if error.is::<millpond::serve::Stopped>() {
         ExitCode::from(3)
+    } else if let Some(unfit) = error.downcast_ref::<millpond::tune::Unfit>() {
+        ExitCode::from(unfit.exit_code())
     } else {
         ExitCode::FAILURE
     }

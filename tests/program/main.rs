@@ -4,3 +4,4 @@ mod backlog;
 mod chat;
 mod command_line;
 mod process;
+mod tune;

@@ -15,6 +15,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("api", &["wire", "backplane"]),
     ("client", &["wire"]),
     ("checker", &[]),
+    ("tuning", &[]),
     ("bench", &["wire", "ring", "client", "checker", "tuning"]),
     (
         "sim",
