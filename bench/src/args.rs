@@ -78,7 +78,10 @@ pub struct Output {
     /// Write the latencies as an HdrHistogram log
     #[arg(long, value_name = "FILE")]
     pub hdr: Option<PathBuf>,
-    /// Write report.json, report.txt, latency.hlog, the command and the machine into a folder of their own
+    /// Write the report as one HTML page with plots, which needs nothing beside it
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write report.json, report.txt, report.html, latency.hlog, the command and the machine into a folder of their own
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
 }
