@@ -11,6 +11,8 @@ pub enum Bench {
     Echo(Echo),
     /// Durable 1:1 messages: sent, synced, acked, delivered, cursor-acked, and checked
     Messages(Messages),
+    /// Two reports of one scenario, figure by figure: ends with 0 when nothing is worse, 3 when something is, 4 when they do not compare
+    Diff(Diff),
     /// The ceiling that `echo` compares with
     #[command(hide = true)]
     RawEchoServer(RawEchoServer),
@@ -143,6 +145,32 @@ impl std::str::FromStr for Rate {
             _ => Err(format!(
                 "`{text}` is not `closed`, `half` or a rate above 0"
             )),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Diff {
+    /// The report.json to compare with
+    pub before: PathBuf,
+    /// The report.json to judge
+    pub after: PathBuf,
+    /// What counts as the same
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub threshold: Threshold,
+}
+
+/// A share of the earlier figure.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Threshold(pub f64);
+
+impl std::str::FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim_end_matches('%').parse::<f64>() {
+            Ok(percent) if (0.0..=1000.0).contains(&percent) => Ok(Self(percent / 100.0)),
+            _ => Err(format!("`{text}` is not a percentage from 0% to 1000%")),
         }
     }
 }

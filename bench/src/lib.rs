@@ -7,6 +7,7 @@
 pub mod args;
 mod clock;
 mod cpu;
+pub mod diff;
 pub mod echo;
 mod files;
 mod generator;
@@ -41,6 +42,11 @@ pub fn run(bench: &Bench, program: &Program) -> anyhow::Result<Verdict> {
     match bench {
         Bench::Echo(args) => echo::run(args, program),
         Bench::Messages(args) => messages::run(args, program),
+        Bench::Diff(args) => diff::run(args).map(|outcome| match outcome {
+            diff::Outcome::NoRegression => Verdict::Good,
+            diff::Outcome::Regression => Verdict::Violated,
+            diff::Outcome::NotComparable => Verdict::Void,
+        }),
         Bench::RawEchoServer(args) => raw_echo::run(args).map(|()| Verdict::Good),
     }
 }
