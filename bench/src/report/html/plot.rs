@@ -109,10 +109,14 @@ fn down(share: f64) -> f64 {
     1000.0 - share * 1000.0
 }
 
+/// From here on a label would stick out of the page.
+const END: f64 = 0.96;
+
 fn labels(marks: &[Mark], side: &str) -> String {
     let label = |mark: &Mark| {
         let (share, label) = (mark.share * 100.0, Escaped(&mark.label));
-        format!("<span style=\"{side}:{share:.2}%\">{label}</span>")
+        let class = if mark.share > END { "end" } else { "mark" };
+        format!("<span class=\"{class}\" style=\"{side}:{share:.2}%\">{label}</span>")
     };
     marks.iter().map(label).collect()
 }
