@@ -11,6 +11,8 @@ pub enum Bench {
     Echo(Echo),
     /// Durable 1:1 messages: sent, synced, acked, delivered, cursor-acked, and checked
     Messages(Messages),
+    /// The raw echo server beside baselines on other runtimes, in turns
+    Compare(Compare),
     /// Two reports of one scenario, figure by figure: ends with 0 when nothing is worse, 3 when something is, 4 when they do not compare
     Diff(Diff),
     /// The ceiling that `echo` compares with
@@ -147,6 +149,19 @@ impl std::str::FromStr for Rate {
             )),
         }
     }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Compare {
+    #[command(flatten)]
+    pub echo: Echo,
+    /// Folder of the built baselines
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "bench/baselines/target/release"
+    )]
+    pub baselines: PathBuf,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod clock;
+pub mod compare;
 mod cpu;
 pub mod diff;
 pub mod echo;
@@ -42,6 +43,7 @@ pub fn run(bench: &Bench, program: &Program) -> anyhow::Result<Verdict> {
     match bench {
         Bench::Echo(args) => echo::run(args, program),
         Bench::Messages(args) => messages::run(args, program),
+        Bench::Compare(args) => compare::run(args, program),
         Bench::Diff(args) => diff::run(args).map(|outcome| match outcome {
             diff::Outcome::NoRegression => Verdict::Good,
             diff::Outcome::Regression => Verdict::Violated,
