@@ -8,6 +8,7 @@ use crate::secret::Secret;
 use crate::token::sign;
 use anyhow::{Context as _, Result, bail};
 use millpond_bench::args::Bench;
+use millpond_bench::diff;
 use millpond_bench::report::Verdict;
 use millpond_bench::{Program, Stop, Tokens};
 use std::path::Path;
@@ -35,6 +36,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         tokens,
         stop: Stop::default(),
     };
+    if let Scenario::Suite(Bench::Diff(arguments)) = &arguments.scenario {
+        std::process::exit(diff::run(arguments)?.exit_code());
+    }
     let verdict = match &arguments.scenario {
         Scenario::Suite(bench @ Bench::RawEchoServer(_)) => millpond_bench::run(bench, &program)?,
         Scenario::Suite(bench) => {

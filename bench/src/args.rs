@@ -16,6 +16,10 @@ pub enum Bench {
     /// The other side of `idle`'s bare sockets
     #[command(hide = true)]
     BareServer(BareServer),
+    /// The raw echo server beside baselines on other runtimes, in turns
+    Compare(Compare),
+    /// Two reports of one scenario, figure by figure: ends with 0 when nothing is worse, 3 when something is, 4 when they do not compare
+    Diff(Diff),
     /// The ceiling that `echo` compares with
     #[command(hide = true)]
     RawEchoServer(RawEchoServer),
@@ -83,7 +87,10 @@ pub struct Output {
     /// Write the latencies as an HdrHistogram log
     #[arg(long, value_name = "FILE")]
     pub hdr: Option<PathBuf>,
-    /// Write report.json, report.txt, latency.hlog, the command and the machine into a folder of their own
+    /// Write the report as one HTML page with plots, which needs nothing beside it
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write report.json, report.txt, report.html, latency.hlog, the command and the machine into a folder of their own
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
 }
@@ -226,6 +233,45 @@ pub struct BareServer {
     /// Sockets it may hold
     #[arg(long, default_value_t = 100_000)]
     pub connections: u32,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Compare {
+    #[command(flatten)]
+    pub echo: Echo,
+    /// Folder of the built baselines
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "bench/baselines/target/release"
+    )]
+    pub baselines: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Diff {
+    /// The report.json to compare with
+    pub before: PathBuf,
+    /// The report.json to judge
+    pub after: PathBuf,
+    /// What counts as the same
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub threshold: Threshold,
+}
+
+/// A share of the earlier figure.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Threshold(pub f64);
+
+impl std::str::FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim_end_matches('%').parse::<f64>() {
+            Ok(percent) if (0.0..=1000.0).contains(&percent) => Ok(Self(percent / 100.0)),
+            _ => Err(format!("`{text}` is not a percentage from 0% to 1000%")),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

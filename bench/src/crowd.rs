@@ -294,12 +294,11 @@ impl<P: Protocol> Crowd<P> {
 
     fn next_due(&mut self, now_ns: u64) -> Option<(usize, u64)> {
         let arrivals = &mut self.arrivals;
-        if let Some(&(after_ns, at)) = arrivals.again.front() {
-            if after_ns <= now_ns {
-                arrivals.again.pop_front();
-                let at = at as usize;
-                return Some((at, self.members[at].begun_ns(now_ns)));
-            }
+        let first = arrivals.again.front().copied();
+        if let Some((_, at)) = first.filter(|(after_ns, _)| *after_ns <= now_ns) {
+            arrivals.again.pop_front();
+            let at = at as usize;
+            return Some((at, self.members[at].begun_ns(now_ns)));
         }
         if arrivals.next == arrivals.until {
             return None;

@@ -19,7 +19,7 @@ use crate::report::{Report, Verdict};
 use crate::sockets::Sockets;
 use crate::target::Target;
 use anyhow::Context;
-use figures::Kept;
+pub(crate) use figures::Kept;
 use std::path::Path;
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ fn in_flight(common: &Common) -> u32 {
     common.in_flight.unwrap_or(args::ECHOES_IN_FLIGHT)
 }
 
-fn plan(args: &Echo) -> Plan {
+pub(crate) fn plan(args: &Echo) -> Plan {
     let common = &args.common;
     let load = match args.rate {
         Some(rate) => Load::Open {
@@ -144,7 +144,7 @@ pub(crate) fn round(
     })
 }
 
-fn connected<'a>(
+pub(crate) fn connected<'a>(
     side: &'a Side,
     common: &Common,
     stop: &Stop,
@@ -160,7 +160,11 @@ fn connected<'a>(
 
 /// System calls and instructions per message of the whole server process. The round's connections stand before perf
 /// attaches; everything from then to the end is divided by all messages.
-fn counted(side: &Side, args: &Echo, stop: &Stop) -> anyhow::Result<Option<(Counts, u64)>> {
+pub(crate) fn counted(
+    side: &Side,
+    args: &Echo,
+    stop: &Stop,
+) -> anyhow::Result<Option<(Counts, u64)>> {
     let Some(pid) = side.target.pid else {
         return Ok(None);
     };

@@ -7,8 +7,10 @@
 pub mod args;
 mod bare;
 mod clock;
+pub mod compare;
 mod cpu;
 mod crowd;
+pub mod diff;
 pub mod echo;
 mod files;
 mod generator;
@@ -48,6 +50,12 @@ pub fn run(bench: &Bench, program: &Program) -> anyhow::Result<Verdict> {
         Bench::Messages(args) => messages::run(args, program),
         Bench::Idle(args) => idle::run(args, program),
         Bench::BareServer(args) => bare::run(args).map(|()| Verdict::Good),
+        Bench::Compare(args) => compare::run(args, program),
+        Bench::Diff(args) => diff::run(args).map(|outcome| match outcome {
+            diff::Outcome::NoRegression => Verdict::Good,
+            diff::Outcome::Regression => Verdict::Violated,
+            diff::Outcome::NotComparable => Verdict::Void,
+        }),
         Bench::RawEchoServer(args) => raw_echo::run(args).map(|()| Verdict::Good),
     }
 }

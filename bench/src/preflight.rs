@@ -29,7 +29,7 @@ pub(crate) fn connections(connections: u32) -> anyhow::Result<()> {
     ensure!(
         available >= wanted * PAIR_BYTES,
         "{connections} connections with their clients take about {} MiB, and {} MiB are available: ask for fewer",
-        wanted * PAIR_BYTES >> 20,
+        (wanted * PAIR_BYTES) >> 20,
         available >> 20
     );
     let sources = crowd::sources(connections);

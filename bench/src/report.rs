@@ -4,6 +4,7 @@
 mod bars;
 mod distribution;
 mod hlog;
+mod html;
 mod outputs;
 mod series;
 mod table;

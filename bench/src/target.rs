@@ -131,9 +131,13 @@ impl Target {
 
     /// The raw echo server of this executable.
     pub(crate) fn raw_echo(program: &Program, core: Option<usize>) -> anyhow::Result<Self> {
-        let folder = temporary_folder(None)?;
         let mut command = Command::new(&program.executable);
         command.args(["bench", "raw-echo-server"]);
+        Self::echo(command, core)
+    }
+
+    fn echo(command: Command, core: Option<usize>) -> anyhow::Result<Self> {
+        let folder = temporary_folder(None)?;
         let mut running = Running::start(command, core, folder)?;
         let address = running.wait_for("listening on ")?;
         Ok(Self {
@@ -143,6 +147,13 @@ impl Target {
             data: None,
             _child: Some(running),
         })
+    }
+
+    /// A baseline: takes where to listen, says when it does.
+    pub(crate) fn baseline(executable: &Path, core: Option<usize>) -> anyhow::Result<Self> {
+        let mut command = Command::new(executable);
+        command.arg("127.0.0.1:0");
+        Self::echo(command, core)
     }
 
     /// A server inside this process.

@@ -1,6 +1,6 @@
 //! Where a report goes: the terminal, and the files that were asked for.
 
-use super::{Figures, Report, Verdict, hlog};
+use super::{Figures, Report, Verdict, hlog, html};
 use crate::args::Output;
 use crate::talk::unix_ms;
 use anyhow::Context;
@@ -21,10 +21,14 @@ impl<F: Figures> Report<F> {
         if let Some(file) = &output.hdr {
             write(file, self.hlog()?)?;
         }
+        if let Some(file) = &output.html {
+            write(file, html::page(self))?;
+        }
         if let Some(folder) = &output.run_dir {
             fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
             write(&folder.join("report.json"), &json)?;
             write(&folder.join("report.txt"), &text)?;
+            write(&folder.join("report.html"), html::page(self))?;
             write(&folder.join("command.txt"), self.command.join(" ") + "\n")?;
             let machine = serde_json::to_string_pretty(&self.machine)?;
             write(&folder.join("machine.json"), machine)?;
@@ -56,6 +60,7 @@ mod tests {
     fn a_run_folder_holds_everything() {
         let folder = tempfile::tempdir().unwrap();
         let output = Output {
+            html: Some(folder.path().join("asked.html")),
             hdr: Some(folder.path().join("asked.hlog")),
             run_dir: Some(folder.path().join("deep/run")),
             ..Output::default()
@@ -64,9 +69,11 @@ mod tests {
         report.histogram("echo", Origin::IntendedSend, &Latency::default());
         report.publish(&output).unwrap();
         assert!(folder.path().join("asked.hlog").is_file());
+        assert!(folder.path().join("asked.html").is_file());
         for name in [
             "report.json",
             "report.txt",
+            "report.html",
             "latency.hlog",
             "command.txt",
             "machine.json",

@@ -17,6 +17,10 @@ impl Table {
         self.rows.push(cells.collect());
     }
 
+    pub(super) fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
     /// A name and one number per column.
     pub fn numbers(&mut self, name: &str, numbers: impl IntoIterator<Item = Option<f64>>) {
         let numbers = numbers.into_iter().map(number);
@@ -26,7 +30,7 @@ impl Table {
 }
 
 /// As many digits as say something.
-fn number(value: Option<f64>) -> String {
+pub(super) fn number(value: Option<f64>) -> String {
     match value {
         None => NOT_MEASURED.to_owned(),
         Some(value) if value.abs() >= 1000.0 => grouped(value),
