@@ -4,8 +4,12 @@
 //! What the clients say and understand is a [`Protocol`]; this knows sockets, time and counts. Open model: every connect,
 //! heartbeat and message has an intended time, and its latency is measured from there.
 
+mod arrivals;
 mod member;
 mod wheel;
+
+use arrivals::Arrivals;
+pub(crate) use arrivals::{Ramp, source, sources};
 
 use crate::clock::{Clock, nanoseconds};
 use crate::latency::Latency;
@@ -15,7 +19,7 @@ use millpond_ring::{
     BufferPlan, Completion, Events, Extra, Full, Op, Plan, Ring, Rings, Setup, Token, Wait,
 };
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 use wheel::Wheel;
 
@@ -59,15 +63,6 @@ pub(crate) enum Heard {
     Refused { code: u16 },
 }
 
-/// How clients arrive.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ramp {
-    /// Connections per second; `None`: all at once.
-    pub(crate) rate: Option<u32>,
-    /// Connections that may be under way at a time.
-    pub(crate) under_way_max: usize,
-}
-
 /// What has happened so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Counts {
@@ -108,24 +103,11 @@ pub(crate) struct Crowd<P> {
     random: crate::schedule::Random,
 }
 
-/// Who is still to connect.
-struct Arrivals {
-    ramp: Ramp,
-    from_ns: u64,
-    next: usize,
-    until: usize,
-    /// Turned away; from when on they may try again.
-    again: VecDeque<(u64, u32)>,
-    under_way: usize,
-}
-
 const SLOTS_PER_RING_MAX: u32 = 19_000;
 const BUFFERS: BufferPlan = BufferPlan {
     count: 256,
     bytes: 2_048,
 };
-/// Connections per source address: `connect` slows down tenfold once half of the ports of an address pair are taken.
-const CONNECTIONS_PER_SOURCE: usize = 13_000;
 /// A message that has not arrived whole.
 const PARTIAL_BYTES_MAX: usize = 512 * 1024;
 const SPARES_MAX: usize = 4_096;
@@ -191,17 +173,7 @@ impl<P: Protocol> Crowd<P> {
             spare: Vec::new(),
             heard: Vec::new(),
             messages: Vec::new(),
-            arrivals: Arrivals {
-                ramp: Ramp {
-                    rate: None,
-                    under_way_max: 0,
-                },
-                from_ns: 0,
-                next: 0,
-                until: 0,
-                again: VecDeque::new(),
-                under_way: 0,
-            },
+            arrivals: Arrivals::default(),
             counts: Counts::default(),
             connects: Latency::default(),
             heartbeats: Latency::default(),
@@ -571,17 +543,6 @@ impl<P: Protocol> Crowd<P> {
     }
 }
 
-impl Arrivals {
-    /// When the next one should come.
-    fn intended_ns(&self) -> u64 {
-        let Some(rate) = self.ramp.rate else {
-            return self.from_ns;
-        };
-        let offset = self.next as u128 * u128::from(crate::clock::SECOND_NS) / u128::from(rate);
-        self.from_ns + u64::try_from(offset).unwrap_or(u64::MAX)
-    }
-}
-
 fn index(at: usize) -> u32 {
     u32::try_from(at).expect("a crowd is counted in 32 bits")
 }
@@ -590,23 +551,4 @@ fn parts(token: Token) -> (Kind, u8, u32) {
     let [_, _, kind, life, a, b, c, d] = token.0.to_be_bytes();
     let kind = KINDS[usize::from(kind)];
     (kind, life, u32::from_be_bytes([a, b, c, d]))
-}
-
-/// Clients of one machine leave from many addresses.
-pub(crate) fn source(to: SocketAddr, at: usize) -> Option<SocketAddr> {
-    let IpAddr::V4(address) = to.ip() else {
-        return None;
-    };
-    if !address.is_loopback() {
-        return None;
-    }
-    let nth = at / CONNECTIONS_PER_SOURCE;
-    let (high, low) = (u8::try_from(1 + nth / 250), u8::try_from(1 + nth % 250));
-    let from = Ipv4Addr::new(127, 0, high.ok()?, low.ok()?);
-    Some(SocketAddr::new(from.into(), 0))
-}
-
-/// Source addresses that so many clients leave from.
-pub(crate) fn sources(connections: u32) -> usize {
-    (connections as usize).div_ceil(CONNECTIONS_PER_SOURCE)
 }

@@ -156,13 +156,7 @@ impl<W: World> Actor<W> {
                 self.world.connect();
             }
             Step::AcceptNobody => self.accept(),
-            Step::CancelAccept => self.push(
-                OTHER,
-                Op::Cancel {
-                    target: Token(ACCEPT),
-                    slot: Some(self.world.listener()),
-                },
-            ),
+            Step::CancelAccept => self.cancel(ACCEPT, Some(self.world.listener())),
             Step::Recv(connection) => self.on(connection, |slot| Op::Recv { slot }),
             Step::Send(connection, count) => {
                 let bytes = self.bytes(count);
@@ -196,13 +190,8 @@ impl<W: World> Actor<W> {
                 self.push(armed_token(connection), Op::RecvMulti { slot });
             }
             Step::Cancel(connection) => {
-                self.push(
-                    OTHER,
-                    Op::Cancel {
-                        target: Token(armed_token(connection)),
-                        slot: Some(self.slot(connection)),
-                    },
-                );
+                let slot = self.slot(connection);
+                self.cancel(armed_token(connection), Some(slot));
             }
             Step::Close(connection) => self.on(connection, |slot| Op::Close { slot }),
             Step::GiveBack => {
@@ -211,13 +200,7 @@ impl<W: World> Actor<W> {
                 }
             }
             Step::Timeout => self.push(TIMEOUT, Op::Timeout { after: LONG }),
-            Step::CancelTimeout => self.push(
-                OTHER,
-                Op::Cancel {
-                    target: Token(TIMEOUT),
-                    slot: None,
-                },
-            ),
+            Step::CancelTimeout => self.cancel(TIMEOUT, None),
             Step::Sleep => self.push(SLEEP, Op::Timeout { after: SHORT }),
             Step::PeerWrite(peer, count) => {
                 let bytes = self.bytes(count);
@@ -236,6 +219,11 @@ impl<W: World> Actor<W> {
     fn accept(&mut self) {
         let listener = self.world.listener();
         self.push(ACCEPT, Op::Accept { listener });
+    }
+
+    fn cancel(&mut self, target: u64, slot: Option<Slot>) {
+        let target = Token(target);
+        self.push(OTHER, Op::Cancel { target, slot });
     }
 
     fn slot(&self, connection: usize) -> Slot {

@@ -168,10 +168,8 @@ fn the_written_script_agrees() {
         Sleep,
         CancelTimeout,
     ];
-    let (mut double, mut real) = (
-        Actor::new(Memory::open(&SETUP)),
-        Actor::new(Sockets::of_one_ring()),
-    );
+    let mut double = Actor::new(Memory::open(&SETUP));
+    let mut real = Actor::new(Sockets::of_one_ring());
     for (index, step) in steps.iter().enumerate() {
         let expected = double.perform(step, None);
         let said = real.perform(step, Some(&expected));
