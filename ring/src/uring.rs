@@ -1,7 +1,7 @@
 //! The real ring. Owns everything the kernel may touch: the queues, the provided buffers and the memory of operations in
 //! flight. Belongs to the thread that opened it, and cannot leave it. Called through [`Ring`] by shards and `bench`.
 //!
-//! Dropping it submits what is queued, cancels everything, waits for operations that own memory (they end at once, on
+//! Dropping it submits what is queued, cancels the operations that own memory, waits for them (they end at once, on
 //! sockets), and unregisters the buffers, so that the kernel has no address of ours left; where it does not end within a
 //! bound, that memory is leaked on purpose: a leak is harmless, a late write of the kernel is not.
 
@@ -311,17 +311,19 @@ impl Uring {
         None
     }
 
-    /// Ends everything in flight; whether the kernel has let go of our memory.
+    /// Ends every operation that owns memory; whether the kernel has let go of it. Armed polls own none: they end with the
+    /// ring, all in one pass, whereas cancelling whatever there is would search them all for each.
     fn drain(&mut self) -> bool {
         let bound = Timespec::from(DRAIN_TURN);
         for _ in 0..DRAIN_TURNS_MAX {
             let _submitted = self.enter(Wait::Not);
-            let cancel = CancelBuilder::any();
-            // Nothing to cancel is an error here, and as good as any.
-            let _cancelled = self
-                .ring
-                .submitter()
-                .register_sync_cancel(Some(bound), cancel);
+            for flight in self.flights.user_data() {
+                // Nothing to cancel is an error here, and as good as any.
+                let _cancelled = self
+                    .ring
+                    .submitter()
+                    .register_sync_cancel(Some(bound), CancelBuilder::user_data(flight));
+            }
             let _ran = self.enter(Wait::Not);
             while self.pop().is_some() {}
             if self.flights.len() == 0 && self.queued() == 0 {

@@ -160,6 +160,12 @@ impl Flights {
         peer.map_or(Extra::None, Extra::Peer)
     }
 
+    /// Of every operation that owns memory here, as the kernel knows it.
+    pub(super) fn user_data(&self) -> impl Iterator<Item = u64> {
+        let rooms = self.rooms.iter().enumerate();
+        rooms.filter_map(|(index, room)| room.is_some().then_some(OWNED | index as u64))
+    }
+
     /// Whether an operation with this token owns memory here.
     pub(super) fn carries(&self, token: Token) -> bool {
         self.place_of(token).is_some()
