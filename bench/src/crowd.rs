@@ -63,6 +63,15 @@ pub(crate) enum Heard {
     Refused { code: u16 },
 }
 
+/// What sockets do that only connect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mute {
+    /// Nothing.
+    Deaf,
+    /// Wait for what the server says.
+    Listening,
+}
+
 /// What has happened so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Counts {
@@ -98,8 +107,8 @@ pub(crate) struct Crowd<P> {
     counts: Counts,
     pub(crate) connects: Latency,
     pub(crate) heartbeats: Latency,
-    /// Whether clients speak at all, or are bare sockets.
-    speaks: bool,
+    /// When clients do not speak at all.
+    mute: Option<Mute>,
     random: crate::schedule::Random,
 }
 
@@ -177,14 +186,14 @@ impl<P: Protocol> Crowd<P> {
             counts: Counts::default(),
             connects: Latency::default(),
             heartbeats: Latency::default(),
-            speaks: true,
+            mute: None,
             random: crate::schedule::Random::new(SEED),
         })
     }
 
     /// The same, of sockets that connect and say nothing.
-    pub(crate) fn mute(mut self) -> Self {
-        self.speaks = false;
+    pub(crate) fn mute(mut self, mute: Mute) -> Self {
+        self.mute = Some(mute);
         self
     }
 
@@ -296,10 +305,12 @@ impl<P: Protocol> Crowd<P> {
             self.members.push(Member::default());
         }
         self.members[at].begin(slot, intended_ns);
-        if !self.speaks {
+        if let Some(mute) = self.mute {
             self.members[at].state = State::Established;
             self.established(at);
-            self.wait_readable(index(at));
+            if mute == Mute::Listening {
+                self.wait_readable(index(at));
+            }
             return Ok(());
         }
         self.arrivals.under_way += 1;

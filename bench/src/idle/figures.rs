@@ -74,7 +74,7 @@ impl Memory {
         );
         let all = side(whole, *count) / n;
         let slope = (side(whole, *count) - side(half, *half_count)) / more;
-        let accepted = floor.accepted.median;
+        let accepted = floor.accepted;
         let own = |look: &Look| look.server_bytes.map(|bytes| bytes as f64);
         let user = own(whole)
             .zip(own(started))
