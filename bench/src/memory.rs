@@ -1,8 +1,9 @@
 //! What a machine's memory is used for, before and after: all that is neither free nor a cache of files, by `/proc/meminfo`,
-//! less the empty places of the kernel's slabs; and the memory of a process that is its own.
+//! less what the kernel keeps in stock for the next taker; and the memory of a process that is its own.
 //!
-//! Not `MemAvailable`: it counts the inodes and dentries of open sockets as reclaimable, which they are not. Empty places,
-//! because those that an earlier phase left behind would hide what the next one takes.
+//! Not `MemAvailable`: it counts the inodes and dentries of open sockets as reclaimable, which they are not. In stock are
+//! empty places of slabs, and free pages on the lists of each core (since Linux 6.7 they grow to 40 MB a core and more):
+//! `MemFree` has neither, so what an earlier phase gave back would hide what the next one takes.
 
 use anyhow::Context;
 use rustix::process::Pid;
@@ -10,10 +11,12 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
 
+const PAGE_BYTES: u64 = 4096;
+
 /// One look at the whole machine.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Reading {
-    /// `MemTotal − MemFree − Buffers − Cached`, less the empty places of slabs.
+    /// `MemTotal − MemFree − Buffers − Cached`, less the stock.
     pub(crate) used_bytes: f64,
     /// Live objects times the room they take, by cache; empty where only root may look, and then nothing is taken off.
     #[serde(skip)]
@@ -31,10 +34,9 @@ struct Slab<'a> {
 
 impl Reading {
     pub(crate) fn take() -> anyhow::Result<Self> {
-        let text = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
+        let used = Self::take_used()?;
         let slabinfo = fs::read_to_string("/proc/slabinfo").unwrap_or_default();
         let empty: f64 = slabs(&slabinfo).map(|slab| slab.empty()).sum();
-        let used = used(&text).context("/proc/meminfo lacks a line")?;
         Ok(Self {
             used_bytes: used as f64 - empty,
             slabs: slabs(&slabinfo)
@@ -43,10 +45,12 @@ impl Reading {
         })
     }
 
-    /// The first of it alone, which costs less to read.
+    /// The same with the empty places of slabs, which costs less to read.
     pub(crate) fn take_used() -> anyhow::Result<u64> {
         let text = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
-        used(&text).context("/proc/meminfo lacks a line")
+        let zones = fs::read_to_string("/proc/zoneinfo").context("reading /proc/zoneinfo")?;
+        let used = used(&text).context("/proc/meminfo lacks a line")?;
+        Ok(used.saturating_sub(on_core_lists(&zones)))
     }
 
     /// Bytes used since `before`; below zero when something else gave memory back.
@@ -74,6 +78,15 @@ fn used(meminfo: &str) -> Option<u64> {
     Some(field("MemTotal:")?.saturating_sub(rest) * 1024)
 }
 
+/// Bytes of free pages on the lists of the cores.
+fn on_core_lists(zoneinfo: &str) -> u64 {
+    let counts = zoneinfo.lines().filter_map(|line| {
+        let count = line.trim_start().strip_prefix("count:")?;
+        count.trim().parse::<u64>().ok()
+    });
+    counts.sum::<u64>() * PAGE_BYTES
+}
+
 /// The number behind the first line that begins with `name`.
 fn kib(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -87,7 +100,6 @@ impl Slab<'_> {
 }
 
 fn slabs(slabinfo: &str) -> impl Iterator<Item = Slab<'_>> {
-    const PAGE_BYTES: f64 = 4096.0;
     let lines = slabinfo.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| {
         let mut fields = line.split_whitespace();
@@ -99,7 +111,7 @@ fn slabs(slabinfo: &str) -> impl Iterator<Item = Slab<'_>> {
             name,
             live,
             all,
-            room: pages as f64 * PAGE_BYTES / objects.max(1) as f64,
+            room: (pages * PAGE_BYTES) as f64 / objects.max(1) as f64,
         })
     })
 }
@@ -122,6 +134,13 @@ mod tests {
         assert_eq!(used(text), Some(600 * 1024));
         assert_eq!(used("MemTotal: 1000 kB\n"), None);
         assert_eq!(used(""), None);
+    }
+
+    #[test]
+    fn free_pages_on_the_lists_of_all_cores_count() {
+        let text = "Node 0, zone DMA32\n  pages free 770927\n    cpu: 0\n              count:    3\n              high:     1442\n    cpu: 1\n              count:    4\nNode 0, zone Movable\n";
+        assert_eq!(on_core_lists(text), 7 * 4096);
+        assert_eq!(on_core_lists("count: x\n"), 0);
     }
 
     #[test]

@@ -2,14 +2,17 @@
 //!
 //! One lock, held for a batch: a look-up costs a hash and a compare, so even a large batch keeps others waiting for
 //! microseconds. A user's single device, the common case, lies in the table itself: a million routes are a million
-//! entries and nothing else. A route counts only while its gateway's lease of the same epoch lives, and comes back with
+//! entries and a small index. A route counts only while its gateway's lease of the same epoch lives, and comes back with
 //! a late renewal. It stands in nobody's way meanwhile: whoever connects takes its device, or its place when the user
 //! has too many. The routes of an earlier epoch go all at once, when their gateway starts the next one.
+
+mod packed;
 
 use super::clock::{Clock, MonotonicClock};
 use crate::routes::{Put, Route, Routes};
 use crate::{Address, GatewayId, Handle};
 use millpond_wire::{DeviceId, UserId};
+use packed::Packed;
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -69,7 +72,7 @@ impl Routes for MemoryRoutes {
         let now_ms = self.clock.now_ms();
         let table = self.lock();
         for &user in users {
-            if let Some(seats) = table.seats.get(&user) {
+            if let Some(seats) = table.seats.get(user) {
                 let live = seats.as_slice().iter();
                 let live = live.filter(|seat| table.leases.live(seat, now_ms));
                 found.extend(live.map(|seat| seat.route(user)));
@@ -86,7 +89,7 @@ impl Routes for MemoryRoutes {
 
 #[derive(Default, Debug)]
 struct Table {
-    seats: FxHashMap<UserId, Seats>,
+    seats: Packed<UserId, Seats>,
     leases: Leases,
 }
 
@@ -94,7 +97,7 @@ impl Table {
     fn put(&mut self, route: Route, now_ms: u64) -> Put {
         let user = route.address.user;
         let seat = Seat::of(&route);
-        let Some(seats) = self.seats.get_mut(&user) else {
+        let Some(seats) = self.seats.get_mut(user) else {
             self.seats.insert(user, Seats::One(seat));
             return Put::Taken { displaced: None };
         };
@@ -121,12 +124,12 @@ impl Table {
 
     fn remove(&mut self, route: &Route) {
         let (user, seat) = (route.address.user, Seat::of(route));
-        let Some(seats) = self.seats.get_mut(&user) else {
+        let Some(seats) = self.seats.get_mut(user) else {
             return;
         };
         match seats {
             Seats::One(one) if *one == seat => {
-                self.seats.remove(&user);
+                self.seats.remove(user);
             }
             Seats::One(_) => {}
             Seats::Many(many) => {
@@ -149,7 +152,7 @@ impl Table {
 
     /// Drops the routes of a gateway's earlier epochs.
     fn forget_before(&mut self, gateway: GatewayId, epoch: u32) {
-        self.seats.retain(|_, seats| {
+        self.seats.retain(|seats| {
             let left = seats.as_slice().iter();
             let left = left.filter(|seat| seat.gateway != gateway || seat.gateway_epoch >= epoch);
             let left: Vec<Seat> = left.copied().collect();
