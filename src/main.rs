@@ -9,6 +9,10 @@ use clap::{Parser, Subcommand};
 use std::io::Write as _;
 use std::process::ExitCode;
 
+/// Gives memory back when connections have gone; the system's keeps it in an arena of each thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A messaging backend built for sockets per box.
 #[derive(Parser, Debug)]
 #[command(version, arg_required_else_help = true)]

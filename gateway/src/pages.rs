@@ -116,6 +116,8 @@ pub(crate) struct Opened {
     pub(crate) older: bool,
     pub(crate) epoch: u64,
     pub(crate) head: u64,
+    /// The cursor up to which the device is known to keep everything.
+    pub(crate) kept: u64,
     pub(crate) hail: Hail,
 }
 

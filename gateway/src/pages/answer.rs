@@ -1,10 +1,10 @@
 //! A batch of questions, answered with batched reads: pointers, heads and history pages first, then the messages that the
 //! pointers name, a few at a time until a page is full. So what is held at once is bounded in bytes, not only in rows.
 
-use super::{Ask, Found, HistoryAsk, OpenAsk, Opened, Page, PageAsk, Reply, ReplyBody};
+use super::{Ask, Found, HistoryAsk, Opened, Page, PageAsk, Reply, ReplyBody};
 use millpond_backplane::row::{HistoryRow, InboxRow, UserRow};
 use millpond_backplane::store::{Answer, PayloadBound, Read, Store, StoreError};
-use millpond_wire::{From, PAYLOAD_BYTES_MAX, Reset, UserId, encode_record};
+use millpond_wire::{DeviceId, From, PAYLOAD_BYTES_MAX, Reset, UserId, encode_record};
 
 /// Replies to `asks`, in order. Routes were written before.
 pub(super) fn answer(
@@ -125,8 +125,15 @@ fn draft(epoch: u64, placed: &Placed<'_>, answers: &mut impl Iterator<Item = Ans
     match placed.ask {
         Ask::Open(open) => {
             let head = head(&inbox(answers));
-            let epoch = epoch + resets(user(answers));
-            Draft::Done(opened(open, placed.older, epoch, head))
+            let row = user(answers);
+            let kept = kept(row.as_ref(), open.route.address.device);
+            Draft::Done(ReplyBody::Opened(Opened {
+                older: placed.older,
+                epoch: epoch + resets(row),
+                head,
+                kept,
+                hail: open.hail,
+            }))
         }
         Ask::Page(page) => {
             let rows = inbox(answers);
@@ -142,15 +149,6 @@ fn draft(epoch: u64, placed: &Placed<'_>, answers: &mut impl Iterator<Item = Ans
         }
         Ask::Close(_) => Draft::Done(ReplyBody::Closed),
     }
-}
-
-fn opened(open: &OpenAsk, older: bool, epoch: u64, head: u64) -> ReplyBody {
-    ReplyBody::Opened(Opened {
-        older,
-        epoch,
-        head,
-        hail: open.hail,
-    })
 }
 
 fn page_draft(page: &PageAsk, epoch: u64, head: u64, rows: Vec<(u64, InboxRow)>) -> Draft {
@@ -333,6 +331,13 @@ fn user(answers: &mut impl Iterator<Item = Answer>) -> Option<UserRow> {
         Some(Answer::User(row)) => row,
         other => unexpected(other.as_ref()),
     }
+}
+
+/// The row may lag, and then names less.
+fn kept(row: Option<&UserRow>, device: DeviceId) -> u64 {
+    let devices = row.map(|row| row.devices.as_slice()).unwrap_or_default();
+    let known = devices.iter().find(|known| known.device == device);
+    known.map_or(0, |known| known.cursor)
 }
 
 fn resets(row: Option<UserRow>) -> u64 {

@@ -288,7 +288,9 @@ impl Live {
         around: &Around<'_>,
         act: &mut impl FnMut(Action<'_>),
     ) {
-        act(Action::Acked(self.acked()));
+        if self.acked() > 0 {
+            act(Action::Acked(self.acked()));
+        }
         self.told = self.told.in_epoch(epoch);
         let rid = rid.expect("the stamp says that this page answers the SYNC");
         self.sync_done(rid, !end, act);

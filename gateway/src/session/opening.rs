@@ -154,7 +154,9 @@ impl Opening {
             Begin::Unsaid => {}
             Begin::From(cursor) => {
                 live.sent = cursor;
-                act(Action::Acked(cursor));
+                if cursor > opened.kept {
+                    act(Action::Acked(cursor));
+                }
                 live.resume(opened.head, self.dirty, around, act);
             }
             Begin::Reset(reason) => live.reset(opened.epoch, reason, opened.head, act),

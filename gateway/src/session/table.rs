@@ -200,6 +200,7 @@ pub(super) struct Things {
     reset_page: Page,
     opened: Opened,
     resumed: Opened,
+    known: Opened,
     behind: Opened,
     ahead: Opened,
     older: Opened,
@@ -225,6 +226,7 @@ pub(super) fn things() -> Things {
         older,
         epoch: 1,
         head: HEAD,
+        kept: 0,
         hail: Hail {
             window: 4,
             background: false,
@@ -251,6 +253,10 @@ pub(super) fn things() -> Things {
         ),
         opened: opened(false, None),
         resumed: opened(false, Some((1, HEAD))),
+        known: Opened {
+            kept: HEAD,
+            ..opened(false, Some((1, HEAD)))
+        },
         behind: opened(false, Some((1, 4))),
         ahead: opened(false, Some((1, HEAD + 1))),
         older: opened(true, None),
@@ -430,6 +436,7 @@ fn shaking(things: &Things) -> Vec<(&'static str, Event<'_>)> {
         ("no preface", Event::BadPreface),
         ("opened", Event::Opened(&things.opened)),
         ("opened, at the head", Event::Opened(&things.resumed)),
+        ("opened, at the head, known", Event::Opened(&things.known)),
         ("opened, behind", Event::Opened(&things.behind)),
         ("opened, ahead", Event::Opened(&things.ahead)),
         ("opened, older", Event::Opened(&things.older)),
