@@ -109,6 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let config = arguments.config()?;
     lines::start_log(&config.log)?;
     abort_on_panic();
+    process::refuse_huge_pages();
     process::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -16,6 +16,13 @@ pub(super) fn raise_open_files() {
     }
 }
 
+/// A huge page is a part of memory that stays whole while one connection of 32,000 is in it; the allocator asks for them.
+pub(super) fn refuse_huge_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::warn!(%error, "huge pages stay on: memory may not come back when connections go");
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Process {
     started: SystemTime,

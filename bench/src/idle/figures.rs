@@ -35,7 +35,7 @@ pub(super) struct Memory {
     pub(super) all: f64,
     /// The same between the two sizes.
     pub(super) slope: f64,
-    /// Of it, the process's own.
+    /// Of it, the process's own: heap, stacks and buffers of rings, with what it had before anybody came.
     pub(super) user: Option<f64>,
     /// The process's own, before anybody came.
     pub(super) started_bytes: Option<u64>,
@@ -76,9 +76,7 @@ impl Memory {
         let slope = (side(whole, *count) - side(half, *half_count)) / more;
         let accepted = floor.accepted;
         let own = |look: &Look| look.server_bytes.map(|bytes| bytes as f64);
-        let user = own(whole)
-            .zip(own(started))
-            .map(|(now, then)| (now - then) / n);
+        let user = own(whole).map(|bytes| bytes / n);
         Self {
             all,
             slope,
