@@ -208,9 +208,8 @@ impl<P: Protocol> Crowd<P> {
 
     /// Lets clients up to the `until`-th connect, from now on.
     pub(crate) fn arrive(&mut self, until: u32, ramp: Ramp) {
-        self.arrivals.ramp = ramp;
-        self.arrivals.from_ns = self.clock.now_ns();
-        self.arrivals.until = until as usize;
+        let now_ns = self.clock.now_ns();
+        self.arrivals.begin(until as usize, ramp, now_ns);
     }
 
     /// Whether everybody who was let in stands.

@@ -18,9 +18,9 @@ const PAGE_BYTES: u64 = 4096;
 pub(crate) struct Reading {
     /// `MemTotal − MemFree − Buffers − Cached`, less the stock.
     pub(crate) used_bytes: f64,
-    /// Live objects times the room they take, by cache; empty where only root may look, and then nothing is taken off.
+    /// By name; empty where only root may look, and then nothing is taken off.
     #[serde(skip)]
-    slabs: BTreeMap<String, f64>,
+    slabs: BTreeMap<String, Cache>,
 }
 
 /// One cache of the kernel's allocator.
@@ -39,9 +39,7 @@ impl Reading {
         let empty: f64 = slabs(&slabinfo).map(|slab| slab.empty()).sum();
         Ok(Self {
             used_bytes: used as f64 - empty,
-            slabs: slabs(&slabinfo)
-                .map(|slab| (slab.name.to_owned(), slab.live as f64 * slab.room))
-                .collect(),
+            slabs: caches(&slabinfo),
         })
     }
 
@@ -58,18 +56,31 @@ impl Reading {
         self.used_bytes - before.used_bytes
     }
 
-    /// Live bytes of the caches whose name begins so, since `before`; `None` where nobody may look.
-    pub(crate) fn slabs_since(&self, before: &Self, name: &str) -> Option<f64> {
-        let sum = |reading: &Self| {
-            let caches = reading.slabs.iter();
-            caches
-                .filter(|(cache, _)| cache.starts_with(name))
-                .map(|(_, bytes)| *bytes)
-                .sum::<f64>()
+    /// Bytes of one half of so many pairs that came since `before`: of the caches that have two more objects for each pair.
+    /// What only one half has, a port or a watch, is not in it; by number and not by name, because the kernel merges caches of
+    /// one size under one name. `None` where nobody may look.
+    pub(crate) fn half_since(&self, before: &Self, pairs: f64) -> Option<f64> {
+        let more = |name: &str, cache: &Cache| {
+            let then = before.slabs.get(name).map_or(0.0, |then| then.live);
+            (cache.live - then) / pairs
         };
         let known = !self.slabs.is_empty() && !before.slabs.is_empty();
-        known.then(|| sum(self) - sum(before))
+        let caches = self.slabs.iter();
+        let of_both = caches.filter(|(name, cache)| TWO.contains(&more(name, cache)));
+        let bytes = of_both.map(|(name, cache)| more(name, cache) * cache.room / 2.0);
+        known.then(|| bytes.sum())
     }
+}
+
+/// Objects that count as two for each pair: others come and go meanwhile.
+const TWO: std::ops::RangeInclusive<f64> = 1.9..=2.1;
+
+/// A cache of the kernel, at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Cache {
+    live: f64,
+    /// Bytes an object takes.
+    room: f64,
 }
 
 fn used(meminfo: &str) -> Option<u64> {
@@ -97,6 +108,16 @@ impl Slab<'_> {
     fn empty(&self) -> f64 {
         self.all.saturating_sub(self.live) as f64 * self.room
     }
+}
+
+fn caches(slabinfo: &str) -> BTreeMap<String, Cache> {
+    let cache = |slab: Slab<'_>| Cache {
+        live: slab.live as f64,
+        room: slab.room,
+    };
+    slabs(slabinfo)
+        .map(|slab| (slab.name.to_owned(), cache(slab)))
+        .collect()
 }
 
 fn slabs(slabinfo: &str) -> impl Iterator<Item = Slab<'_>> {
@@ -152,6 +173,19 @@ mod tests {
         let room = 8.0 * 4096.0 / 13.0;
         assert!((all[0].room - room).abs() < 1e-9);
         assert!((all[0].empty() - 10.0 * room).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_half_is_what_there_are_two_of() {
+        let reading = |text: &str| Reading {
+            used_bytes: 0.0,
+            slabs: caches(text),
+        };
+        let before = reading("TCP 10 20 2432 2 1\nport 0 0 128 32 1\nother 7 7 64 64 1\n");
+        let after = reading("TCP 209 220 2432 2 1\nport 107 128 128 32 1\nother 9 9 64 64 1\n");
+        let half = after.half_since(&before, 100.0).unwrap();
+        assert!((half - 1.99 * 2_048.0 / 2.0).abs() < 1e-6, "{half}");
+        assert_eq!(reading("").half_since(&before, 100.0), None);
     }
 
     #[test]

@@ -37,12 +37,16 @@ pub(super) struct Memory {
     pub(super) slope: f64,
     /// Of it, the process's own: heap, stacks and buffers of rings, with what it had before anybody came.
     pub(super) user: Option<f64>,
+    /// The process's own between the two sizes.
+    pub(super) user_slope: Option<f64>,
     /// The process's own, before anybody came.
     pub(super) started_bytes: Option<u64>,
     /// And when all stood.
     pub(super) standing_bytes: Option<u64>,
     /// A bare accepted socket.
     pub(super) floor: f64,
+    /// Whether the kernel's objects were counted for it, or only memory.
+    pub(super) floor_by_objects: bool,
     pub(super) ratio: f64,
     pub(super) slope_ratio: f64,
     /// One client of the generator: in the kernel, and its own.
@@ -77,13 +81,18 @@ impl Memory {
         let accepted = floor.accepted;
         let own = |look: &Look| look.server_bytes.map(|bytes| bytes as f64);
         let user = own(whole).map(|bytes| bytes / n);
+        let user_slope = own(whole)
+            .zip(own(half))
+            .map(|(whole, half)| (whole - half) / more);
         Self {
             all,
             slope,
             user,
+            user_slope,
             started_bytes: started.server_bytes,
             standing_bytes: whole.server_bytes,
             floor: accepted,
+            floor_by_objects: floor.by_objects,
             ratio: all / accepted,
             slope_ratio: slope / accepted,
             client_kernel: floor.client,
@@ -191,6 +200,7 @@ impl Figures for IdleFigures {
         row("  between half and all of them", Some(memory.slope));
         row("  ÷ bare accepted socket", Some(memory.slope_ratio));
         row("  the process's own", memory.user);
+        row("  between half and all of them", memory.user_slope);
         row("bare accepted socket, bytes", Some(memory.floor));
         row(
             "generator, bytes per connection: kernel",

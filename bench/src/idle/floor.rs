@@ -2,7 +2,8 @@
 //! pairs, then pairs of which the crowd that will load the server has the one half.
 //!
 //! A bare pair's halves are the same objects (socket, inode, dentry, file, a place in a ring's table), but for the port
-//! that the connecting side was given; so one half is the pair less the ports' bytes, over two.
+//! that the connecting side was given; so one half is what the kernel has two of for each pair. Where only root may count
+//! the kernel's objects, it is half of the memory that a pair took, ports and all: the floor is then some 100 bytes too high.
 
 use super::Quiet;
 use crate::clock::{Clock, SECOND_NS};
@@ -17,8 +18,9 @@ use std::time::Duration;
 const PAIRS_MAX: u32 = 200_000;
 const UNDER_WAY_MAX: usize = 1_024;
 const TURN: Duration = Duration::from_millis(5);
-/// The pointer and the node by which a ring knows a socket.
-const TABLE_BYTES: f64 = 8.0 + 32.0;
+/// The node by which a ring knows a socket, and the pointer to it in the ring's table.
+const NODE_BYTES: f64 = 32.0;
+const TABLE_BYTES: f64 = NODE_BYTES + 8.0;
 
 /// Bytes of one half each, in the kernel.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -26,6 +28,8 @@ pub(super) struct Floor {
     pub(super) pairs: u32,
     /// An accepted socket, without the place in a table by which a process knows it.
     pub(super) accepted: f64,
+    /// Whether the kernel's objects were counted for it, or only memory.
+    pub(super) by_objects: bool,
     /// One client of the crowd: socket, port, place in a ring's table, armed poll.
     pub(super) client: f64,
     /// Connections per second that the bare server accepted from the same generator.
@@ -36,10 +40,12 @@ pub(super) fn measure(program: &Program, connections: u32, quiet: &Quiet) -> any
     let count = connections.min(PAIRS_MAX);
     let bare = pairs(program, count, Mute::Deaf, quiet)?;
     let armed = pairs(program, count, Mute::Listening, quiet)?;
-    let accepted = (bare.bytes - bare.ports) / 2.0 - TABLE_BYTES;
+    let by_memory = bare.bytes / 2.0 - TABLE_BYTES;
+    let accepted = bare.half.map_or(by_memory, |half| half - NODE_BYTES);
     Ok(Floor {
         pairs: count,
         accepted,
+        by_objects: bare.half.is_some(),
         client: armed.bytes - accepted - TABLE_BYTES,
         accepts_per_second: bare.per_second.max(armed.per_second),
     })
@@ -48,7 +54,8 @@ pub(super) fn measure(program: &Program, connections: u32, quiet: &Quiet) -> any
 /// What one pair took, and how many a second connected.
 struct Pairs {
     bytes: f64,
-    ports: f64,
+    /// Of the kernel's objects that both halves have, one half's bytes.
+    half: Option<f64>,
     per_second: f64,
 }
 
@@ -75,7 +82,7 @@ fn pairs(program: &Program, count: u32, mute: Mute, quiet: &Quiet) -> anyhow::Re
     let count = f64::from(count);
     Ok(Pairs {
         bytes: (after.since(&before) - (heaps()? - heaps_before)) / count,
-        ports: after.slabs_since(&before, "tcp_bind").unwrap_or(0.0) / count,
+        half: after.half_since(&before, count),
         per_second: count / seconds,
     })
 }
