@@ -5,6 +5,7 @@
 //! the disk, inside `drain.timeout`; a second signal ends the process at once.
 
 mod exits;
+mod headroom;
 mod lines;
 mod process;
 
@@ -14,6 +15,7 @@ use crate::config::{Config, FlagValue, Problems, Sources, load};
 use crate::server::Server;
 use anyhow::{Context as _, Result};
 use exits::{abort_on_panic, end_after, end_on_second};
+use headroom::Room;
 use millpond_api::{Bounds, Pages};
 use millpond_backplane::metrics::Source;
 use process::Process;
@@ -123,10 +125,11 @@ async fn serve(config: Config) -> Result<()> {
     let server = Server::start(&config)?;
     let admin = bind_admin(config.admin).await?;
     let reasons = Arc::new(Mutex::new(Vec::new()));
-    let (stop_admin, pages) = (oneshot::channel(), pages(&server, &reasons));
+    let room = Arc::new(Room::new(server.budget(), server.gateway_numbers()));
+    let (stop_admin, pages) = (oneshot::channel(), pages(&server, &room, &reasons));
     let admin_address = admin.local_addr()?;
     let admin = serve_admin(admin, pages, stop_admin.1);
-    lines::print_start(&config, &server, admin_address);
+    lines::print_start(&config, &server, &room, admin_address);
 
     let why = tokio::select! {
         signal = signals.next() => Ok(signal),
@@ -157,9 +160,10 @@ async fn bind_admin(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-fn pages(server: &Server, reasons: &Arc<Mutex<Vec<String>>>) -> Pages {
+fn pages(server: &Server, room: &Arc<Room>, reasons: &Arc<Mutex<Vec<String>>>) -> Pages {
     let mut sources: Vec<Arc<dyn Source>> = server.sources();
     sources.push(Arc::new(Process::default()));
+    sources.push(room.clone());
     let reasons = Arc::clone(reasons);
     Pages {
         sources,

@@ -86,10 +86,15 @@ impl Server {
         self.store.health().map_err(|error| error.to_string())
     }
 
+    /// The gateway's numbers alone.
+    pub fn gateway_numbers(&self) -> Arc<dyn Source> {
+        Arc::new(self.gateway.metrics())
+    }
+
     /// What has numbers to show.
     pub fn sources(&self) -> Vec<Arc<dyn Source>> {
         vec![
-            Arc::new(self.gateway.metrics()),
+            self.gateway_numbers(),
             self.router.counters(),
             self.store.clone(),
             self.link_drops.clone(),

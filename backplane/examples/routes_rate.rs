@@ -18,7 +18,7 @@ fn main() {
     routes.renew(GatewayId(1), 1);
     let start = Instant::now();
     for slot in 0..USERS {
-        routes.put(route(slot));
+        routes.put_one(route(slot));
     }
     println!("put: {:?} each", start.elapsed() / USERS);
     let (mut random, mut found) = (1, Vec::with_capacity(BATCH));

@@ -9,17 +9,25 @@ use crate::{Address, GatewayId};
 use millpond_wire::UserId;
 
 pub trait Routes: Send + Sync + std::fmt::Debug {
-    /// Makes the connection the route of its device, unless a newer attempt holds it.
-    fn put(&self, route: Route) -> Put;
+    /// Makes each connection the route of its device, unless a newer attempt holds it; as if one was written after the
+    /// other. Appends an answer for each to `puts`.
+    fn put(&self, routes: &[Route], puts: &mut Vec<Put>);
 
-    /// Removes exactly this route; another one of the same device stays.
-    fn remove(&self, route: &Route);
+    /// Removes exactly these routes; others of the same devices stay.
+    fn remove(&self, routes: &[Route]);
 
     /// The live routes of these users, in the order of the users.
     fn find(&self, users: &[UserId], found: &mut Vec<Route>);
 
     /// Starts or renews the lease of a gateway's epoch.
     fn renew(&self, gateway: GatewayId, epoch: u32);
+
+    /// [`Routes::put`] of one alone.
+    fn put_one(&self, route: Route) -> Put {
+        let mut puts = Vec::with_capacity(1);
+        self.put(&[route], &mut puts);
+        puts.pop().expect("each route has an answer")
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

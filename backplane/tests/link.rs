@@ -111,10 +111,13 @@ fn one_device_too_many_displaces_the_oldest_attempt() {
     };
     let bound = u64::try_from(ROUTES_PER_USER_MAX).unwrap();
     for device in 1..=bound {
-        assert_eq!(routes.put(route(device)), Put::Taken { displaced: None });
+        assert_eq!(
+            routes.put_one(route(device)),
+            Put::Taken { displaced: None }
+        );
     }
     let displaced = Some(route(bound));
-    assert_eq!(routes.put(route(0)), Put::Taken { displaced });
+    assert_eq!(routes.put_one(route(0)), Put::Taken { displaced });
     let mut found = Vec::new();
     routes.find(&[user(1)], &mut found);
     let expected: Vec<_> = (0..bound).map(route).collect();

@@ -81,17 +81,17 @@ fn a_user_with_too_many_devices_loses_a_dead_one_first() {
     };
     let first = Put::Taken { displaced: None };
     routes.renew(GatewayId(1), 1);
-    assert_eq!(routes.put(route(99, 1, 9)), first);
+    assert_eq!(routes.put_one(route(99, 1, 9)), first);
     clock.advance(10_001);
     routes.renew(GatewayId(2), 1);
     let most = ROUTES_PER_USER_MAX as u64;
     for device in 1..=most {
-        assert_eq!(routes.put(route(device, 2, 2)), first, "{device}");
+        assert_eq!(routes.put_one(route(device, 2, 2)), first, "{device}");
     }
     let displaced = Some(route(most, 2, 2));
-    assert_eq!(routes.put(route(most, 2, 3)), Put::Taken { displaced });
+    assert_eq!(routes.put_one(route(most, 2, 3)), Put::Taken { displaced });
     let displaced = Some(route(1, 2, 2));
-    assert_eq!(routes.put(route(50, 2, 3)), Put::Taken { displaced });
+    assert_eq!(routes.put_one(route(50, 2, 3)), Put::Taken { displaced });
 }
 
 fn conversation() -> ConversationKey {

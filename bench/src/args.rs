@@ -239,6 +239,9 @@ pub struct BareServer {
 pub struct Compare {
     #[command(flatten)]
     pub echo: Echo,
+    /// Connections that say nothing, for the memory of each; more than 18,000 are too many for ordinary descriptors
+    #[arg(long, default_value_t = 15_000, value_parser = value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
+    pub idle: u32,
     /// Folder of the built baselines
     #[arg(
         long,

@@ -1,25 +1,26 @@
 //! `bench compare`: our raw echo beside the baselines that somebody has built, in turns, each round with a server started
-//! anew. Memory is of whole pairs, server and client side and the generator's ring: the same client for all, so that
-//! differences are the servers'.
+//! anew. Memory is the server's side of connections that say nothing: all that the machine uses more since before the server
+//! was started, less the clients', which are weighed first against a server of bare sockets.
 
 use crate::args::Compare;
+use crate::clock::Clock;
 use crate::cpu::{self, Cores};
-use crate::echo::{Door, Kept, Side, connected, counted, plan, round};
+use crate::crowd::Mute;
+use crate::echo::{Door, Kept, Side, counted, plan, round};
+use crate::idle::Quiet;
+use crate::idle::floor::{self, Floor};
 use crate::latency::{Latency, Origin};
+use crate::memory::anonymous_bytes;
 use crate::program::Program;
 use crate::progress::Progress;
 use crate::report::{Bars, Better, Figures, Report, Spread, Table, Verdict};
 use crate::target::Target;
 use anyhow::{Context, ensure};
 use serde::Serialize;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 const BASELINES: [&str; 4] = ["tokio", "monoio", "tokio-uring", "epoll"];
 const OURS: &str = "millpond";
-/// For the kernel to give back and take what connections need.
-const SETTLE: Duration = Duration::from_millis(500);
 
 /// Runs all of them and publishes the report.
 pub fn run(args: &Compare, program: &Program) -> anyhow::Result<Verdict> {
@@ -30,11 +31,15 @@ pub fn run(args: &Compare, program: &Program) -> anyhow::Result<Verdict> {
     );
     let executables = executables(&args.baselines)?;
     // The servers inherit it.
-    crate::files::allow_sockets(common.connections + 16)?;
+    crate::files::allow_sockets(common.connections.max(args.idle) + 16)?;
     let cores = Cores::choose(common.server_cpu, common.client_cpu)?;
     if let Some(core) = cores.client {
         cpu::pin(core)?;
     }
+    let quiet = Quiet {
+        stop: program.stop.clone(),
+    };
+    let floor = floor::measure(program, args.idle, &quiet)?;
     let mut all = Vec::from_iter(executables.iter().map(|(name, _)| Measured::new(name)));
     for number in 1..=args.echo.rounds {
         for ((name, executable), measured) in executables.iter().zip(&mut all) {
@@ -46,11 +51,12 @@ pub fn run(args: &Compare, program: &Program) -> anyhow::Result<Verdict> {
                 None => Target::raw_echo(program, cores.server),
             };
             measured
-                .round(args, program, number, start)
+                .idle(args.idle, &floor, &quiet, start)
+                .and_then(|target| measured.round(args, program, number, target))
                 .with_context(|| format!("measuring {name}"))?;
         }
     }
-    publish(args, program, &all)
+    publish(args, program, &all, &floor)
 }
 
 /// Ours has none.
@@ -72,7 +78,7 @@ fn executables(folder: &Path) -> anyhow::Result<Vec<(&'static str, Option<PathBu
 struct Measured {
     name: &'static str,
     kept: Kept,
-    pair_bytes: Vec<f64>,
+    idle_bytes: Vec<f64>,
     connects_per_second: Vec<f64>,
 }
 
@@ -81,9 +87,36 @@ impl Measured {
         Self {
             name,
             kept: Kept::default(),
-            pair_bytes: Vec::new(),
+            idle_bytes: Vec::new(),
             connects_per_second: Vec::new(),
         }
+    }
+
+    /// Starts the server, and weighs what so many idle connections cost it.
+    fn idle(
+        &mut self,
+        count: u32,
+        floor: &Floor,
+        quiet: &Quiet,
+        start: impl FnOnce() -> anyhow::Result<Target>,
+    ) -> anyhow::Result<Target> {
+        let own = || Ok::<_, anyhow::Error>(anonymous_bytes(rustix::process::getpid())? as f64);
+        let before = quiet.reading()?;
+        let target = start()?;
+        let clock = Clock::new();
+        let started = quiet.reading()?;
+        // The generator's own ring is not the server's.
+        let mut crowd = floor::bare_crowd(count, target.address, clock, Mute::Listening)?;
+        let (alone, own_alone, begun_ns) = (quiet.reading()?, own()?, clock.now_ns());
+        floor::connect_all(&mut crowd, count, quiet)?;
+        let took_s = (clock.now_ns() - begun_ns) as f64 / crate::SECOND_NS as f64;
+        let standing = quiet.reading()?;
+        let count = f64::from(count);
+        let both = standing.since(&alone) - (own()? - own_alone);
+        let server = started.since(&before) + both - floor.client * count;
+        self.idle_bytes.push(server / count);
+        self.connects_per_second.push(count / took_s);
+        Ok(target)
     }
 
     fn round(
@@ -91,24 +124,14 @@ impl Measured {
         args: &Compare,
         program: &Program,
         number: u32,
-        start: impl FnOnce() -> anyhow::Result<Target>,
+        target: Target,
     ) -> anyhow::Result<()> {
         let (common, stop) = (&args.echo.common, &program.stop);
-        let connections = f64::from(common.connections);
-        std::thread::sleep(SETTLE);
-        let before = used_bytes()?;
         let side = Side {
             name: self.name,
-            target: start()?,
+            target,
             door: Door::Raw,
         };
-        let began = Instant::now();
-        let idle = connected(&side, common, stop)?;
-        let took_s = began.elapsed().as_secs_f64();
-        std::thread::sleep(SETTLE);
-        self.pair_bytes.push((used_bytes()? - before) / connections);
-        self.connects_per_second.push(connections / took_s);
-        drop(idle);
         let plan = plan(&args.echo);
         let what = format!("{} {number}/{}", self.name, args.echo.rounds);
         let mut progress = Progress::new(&what, (plan.warmup + plan.counted).as_secs());
@@ -128,7 +151,7 @@ impl Measured {
         let counts = self.kept.counts.as_ref();
         ServerFigures {
             name: self.name,
-            pair_bytes_per_connection: Spread::of(self.pair_bytes.iter().copied()),
+            idle_bytes_per_connection: Spread::of(self.idle_bytes.iter().copied()),
             connects_per_second: Spread::of(self.connects_per_second.iter().copied()),
             server_ns_per_echo: Spread::of(
                 rounds
@@ -146,32 +169,18 @@ impl Measured {
     }
 }
 
-/// MemTotal − MemFree − Buffers − Cached: MemAvailable would hide pinned inodes and dentries.
-fn used_bytes() -> anyhow::Result<f64> {
-    let text = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
-    used_in(&text).context("/proc/meminfo has MemTotal, MemFree, Buffers and Cached")
-}
-
-fn used_in(text: &str) -> Option<f64> {
-    let field = |name: &str| {
-        let mut lines = text.lines().filter_map(|line| line.split_once(':'));
-        let (_, value) = lines.find(|(key, _)| *key == name)?;
-        value.trim().trim_end_matches(" kB").parse::<f64>().ok()
-    };
-    let free = field("MemFree")? + field("Buffers")? + field("Cached")?;
-    Some((field("MemTotal")? - free) * 1024.0)
-}
-
 #[derive(Debug, Serialize)]
 struct CompareFigures {
+    /// Bytes of a bare accepted socket, in this run.
+    floor: f64,
     servers: Vec<ServerFigures>,
 }
 
 #[derive(Debug, Serialize)]
 struct ServerFigures {
     name: &'static str,
-    /// Server, client and the generator's ring together.
-    pair_bytes_per_connection: Option<Spread>,
+    /// The server's side, kernel and process together.
+    idle_bytes_per_connection: Option<Spread>,
     connects_per_second: Option<Spread>,
     server_ns_per_echo: Option<Spread>,
     echoes_per_second: Option<Spread>,
@@ -187,8 +196,8 @@ type Row = (
 );
 
 const ROWS: [Row; 5] = [
-    ("Memory of an idle pair", "B", Better::Lower, |it| {
-        it.pair_bytes_per_connection
+    ("Idle connection", "B", Better::Lower, |it| {
+        it.idle_bytes_per_connection
     }),
     ("Connects", "connects/s", Better::Higher, |it| {
         it.connects_per_second
@@ -217,16 +226,25 @@ impl Figures for CompareFigures {
             let ratios = medians.iter().map(|median| Some((*median)? / medians[0]?));
             table.numbers("  ÷ millpond", ratios);
         }
+        let idle = self.servers.iter().map(|it| it.idle_bytes_per_connection);
+        let ratios = idle.map(|spread| Some(spread?.median / self.floor));
+        table.numbers("Idle connection ÷ bare accepted socket", ratios);
         let calls = self.servers.iter().map(|it| it.system_calls_per_echo);
         table.numbers("Server system calls/echo", calls);
         table
     }
 }
 
-fn publish(args: &Compare, program: &Program, all: &[Measured]) -> anyhow::Result<Verdict> {
+fn publish(
+    args: &Compare,
+    program: &Program,
+    all: &[Measured],
+    floor: &Floor,
+) -> anyhow::Result<Verdict> {
     let common = &args.echo.common;
     let parameters = serde_json::json!({
         "connections": common.connections,
+        "idle": args.idle,
         "in_flight": common.in_flight.unwrap_or(crate::args::ECHOES_IN_FLIGHT),
         "rate": args.echo.rate,
         "payload_bytes": common.payload,
@@ -235,6 +253,7 @@ fn publish(args: &Compare, program: &Program, all: &[Measured]) -> anyhow::Resul
         "rounds": args.echo.rounds,
     });
     let figures = CompareFigures {
+        floor: floor.accepted,
         servers: all.iter().map(Measured::figures).collect(),
     };
     let bars = ROWS.map(|(name, unit, better, of)| {
@@ -272,14 +291,6 @@ fn publish(args: &Compare, program: &Program, all: &[Measured]) -> anyhow::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_in_use_leaves_caches_out() {
-        let text =
-            "MemTotal: 100 kB\nMemFree:  20 kB\nBuffers: 5 kB\nCached: 15 kB\nSwapCached: 9 kB\n";
-        assert_eq!(used_in(text), Some(60.0 * 1024.0));
-        assert_eq!(used_in("MemTotal: 100 kB\n"), None);
-    }
 
     #[test]
     fn missing_baselines_are_refused_with_what_builds_them() {

@@ -5,7 +5,7 @@
 //! size; the hold, with heartbeats; messages to random ones; the storm; the end, and what memory is left behind.
 
 mod figures;
-mod floor;
+pub(crate) mod floor;
 mod messages;
 mod millpond;
 

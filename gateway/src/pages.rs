@@ -4,10 +4,12 @@
 //! and the routes.
 
 mod answer;
+mod counts;
 mod desk;
 mod reader;
 
 pub(crate) use answer::page_reading_bytes;
+pub(crate) use counts::RouteCounts;
 pub(crate) use desk::{Desk, HEADS_WAITING_MAX};
 pub(crate) use reader::{BATCH_MAX, Reader, pool, spawn};
 
@@ -155,6 +157,14 @@ impl Ask {
             Self::Page(page) => page.from,
             Self::History(history) => history.from,
             Self::Head(route) | Self::Close(route) => route.address,
+        }
+    }
+
+    /// The route that it makes visible.
+    fn opened(&self) -> Option<Route> {
+        match self {
+            Self::Open(open) => Some(open.route),
+            Self::Page(_) | Self::History(_) | Self::Head(_) | Self::Close(_) => None,
         }
     }
 

@@ -71,7 +71,8 @@ impl<R: Ring> Seat<R> {
         } = seams;
         routes.renew(config.gateway, config.gateway_epoch);
         let (orders, ordered) = mesh::channel(1, Arc::clone(&bell));
-        let (readers, mut desks) = pages::pool(config, &[bell], &store, &routes, link);
+        let counts = Arc::default();
+        let (readers, mut desks) = pages::pool(config, &[bell], &store, &routes, link, &counts);
         let inlets = Inlets {
             listener,
             appender: appenders.pop().expect(one),

@@ -9,7 +9,7 @@
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::counts::Board;
-use crate::pages;
+use crate::pages::{self, RouteCounts};
 use crate::shard::{Driver, Inlets, Now, Order, Shard, Sleep};
 use crate::tables::Tables;
 use crate::wheel::TICK;
@@ -202,16 +202,19 @@ impl Prepared {
         seams
             .routes
             .renew(self.config.gateway, self.config.gateway_epoch);
+        let counts = Arc::new(RouteCounts::default());
         let (readers, desks) = pages::pool(
             &self.config,
             &bells,
             &seams.store,
             &seams.routes,
             seams.link,
+            &counts,
         );
         let mut gateway = Gateway {
             orders: Mutex::default(),
             boards: Vec::new(),
+            routes: Arc::clone(&counts),
             threads: pages::spawn(readers)?,
         };
         let (opened, results) = mpsc::channel();
@@ -383,6 +386,7 @@ impl Clock {
 pub struct Gateway {
     orders: Mutex<Vec<mesh::Sender<Order>>>,
     boards: Vec<Arc<Board>>,
+    routes: Arc<RouteCounts>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -415,7 +419,7 @@ impl Gateway {
 
     /// Where the counts can be read without the gateway at hand.
     pub fn metrics(&self) -> impl Source + 'static {
-        Boards(self.boards.clone())
+        Boards(self.boards.clone(), Arc::clone(&self.routes))
     }
 
     /// Waits until a drained gateway's threads have ended.
@@ -440,14 +444,15 @@ impl Gateway {
 
 impl Source for Gateway {
     fn samples(&self, into: &mut Vec<Sample>) {
-        self.boards.iter().for_each(|board| board.samples(into));
+        self.metrics().samples(into);
     }
 }
 
-struct Boards(Vec<Arc<Board>>);
+struct Boards(Vec<Arc<Board>>, Arc<RouteCounts>);
 
 impl Source for Boards {
     fn samples(&self, into: &mut Vec<Sample>) {
         self.0.iter().for_each(|board| board.samples(into));
+        self.1.samples(into);
     }
 }

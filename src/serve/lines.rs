@@ -1,6 +1,7 @@
 //! What a person and a script see at the start. Standard output: first the two addresses, one line each, then what this
 //! server is and promises. Standard error: the log.
 
+use super::headroom::Room;
 use crate::config::Config;
 use crate::server::Server;
 use anyhow::{Context as _, Result};
@@ -22,14 +23,15 @@ pub(super) fn start_log(filter: &str) -> Result<()> {
 }
 
 /// In one write, so that whoever waits for the addresses gets them whole.
-pub(super) fn print_start(config: &Config, server: &Server, admin: SocketAddr) {
+pub(super) fn print_start(config: &Config, server: &Server, room: &Room, admin: SocketAddr) {
     let version = env!("CARGO_PKG_VERSION");
     let text = format!(
-        "listening on {listen}\nadmin on {admin}\nmillpond {version}, process {process}, driver io_uring, data in {data}\n{durability}\n{budget}",
+        "listening on {listen}\nadmin on {admin}\nmillpond {version}, process {process}, driver io_uring, data in {data}\n{durability}\n{room}\n{budget}",
         listen = server.address(),
         process = std::process::id(),
         data = config.data.display(),
         durability = promise(config),
+        room = room.line(),
         budget = server.budget(),
     );
     let mut stdout = stdout().lock();

@@ -21,7 +21,9 @@ fn an_idle_connection_costs_what_it_may() {
     let mut seen = Vec::new();
     for run in 0..RUNS_MAX {
         let (ratio, user) = measure(&folder.path().join(format!("{run}.json")));
-        println!("an idle connection: {ratio:.3} of a bare accepted socket, {user:.0} bytes of the process");
+        println!(
+            "an idle connection: {ratio:.3} of a bare accepted socket, {user:.0} bytes of the process"
+        );
         if (1.0..=RATIO_MAX).contains(&ratio) && user <= USER_MAX {
             return;
         }
@@ -40,10 +42,11 @@ fn measure(report: &Path) -> (f64, f64) {
         .args(["--lag-limit-ms", "60000", "--json"])
         .arg(report)
         .output()
-        .unwrap();
+        .expect("the program starts");
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{:?}: {said}", run.status);
-    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let report = std::fs::read(report).expect("it leaves a report");
+    let report: Value = serde_json::from_slice(&report).expect("the report is JSON");
     let memory = &report["figures"]["memory"];
     let number = |name: &str| memory[name].as_f64().unwrap_or_else(|| panic!("{memory}"));
     (number("slope_ratio"), number("user_slope"))

@@ -66,3 +66,28 @@ fn the_admin_address_answers() {
         server.metric("millpond_gateway_connections") == 1.0
     });
 }
+
+#[test]
+fn the_metrics_say_how_many_more_fit_and_what_was_written_to_the_routes() {
+    let data = tempfile::tempdir().expect("a folder");
+    let few = ["--shards", "1", "--set", "gateway.connections_max=1000"];
+    let server = serve(data.path(), &few);
+    assert_eq!(server.metric("millpond_headroom_connections"), 1000.0);
+    assert_eq!(server.metric("millpond_gateway_route_writes_total"), 0.0);
+    let page = server.page("/metrics");
+    let bound = "millpond_headroom_limit_connections{limit=\"configured\"} 1000";
+    assert!(page.contains(bound), "{page}");
+    let (peer, ..) = Peer::join(server.listen, 1, &server.token(7));
+    eventually("there is room for one less", || {
+        server.metric("millpond_headroom_connections") == 999.0
+    });
+    assert_eq!(server.metric("millpond_capacity_connections"), 1000.0);
+    assert_eq!(server.metric("millpond_gateway_route_writes_total"), 1.0);
+    assert_eq!(server.metric("millpond_gateway_route_batches_total"), 1.0);
+    assert!(server.metric("millpond_gateway_lease_renewals_total") >= 1.0);
+    drop(peer);
+    eventually("there is room again, and the route is gone", || {
+        server.metric("millpond_headroom_connections") == 1000.0
+            && server.metric("millpond_gateway_route_writes_total") == 2.0
+    });
+}

@@ -1,6 +1,6 @@
 //! Flags, configuration, exit codes.
 
-use crate::process::{Running, run};
+use crate::process::{BOUND, Running, run};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -141,4 +141,20 @@ fn both_signals_end_a_server_with_0() {
         server.signal(signal);
         assert_eq!(server.ends(), 0, "{signal}");
     }
+}
+
+#[test]
+fn the_start_says_how_many_connections_fit_and_what_binds() {
+    let data = tempfile::tempdir().expect("a folder");
+    let few = ["--set", "gateway.connections_max=1000"];
+    let (server, _) = Running::serve_with(data.path(), "127.0.0.1:0", &few);
+    let line =
+        std::iter::from_fn(|| server.line_within(BOUND)).find(|line| line.starts_with("room for "));
+    let line = line.expect("a line says how many fit");
+    let bound = "room for 1000 connections, bounded by the configured number of connections (next ";
+    assert!(line.starts_with(bound), "{line}");
+    assert!(
+        line.contains("to lift it: raise the configured number"),
+        "{line}"
+    );
 }

@@ -46,7 +46,7 @@ const FIRST: Put = Put::Taken { displaced: None };
 
 fn a_route_needs_a_lease_of_its_epoch(routes: &dyn Routes) {
     let route = route(user(1), 1, 1, 5, 0);
-    assert_eq!(routes.put(route), FIRST);
+    assert_eq!(routes.put_one(route), FIRST);
     assert_eq!(find(routes, &[user(1)]), [], "no lease yet");
     routes.renew(GATEWAY, 4);
     assert_eq!(
@@ -73,7 +73,7 @@ fn a_route_needs_a_lease_of_its_epoch(routes: &dyn Routes) {
 fn a_lease_ends<R: Routes>(routes: &R, pass_lease: &mut impl FnMut(&R)) {
     let route = route(user(1), 1, 1, 5, 0);
     routes.renew(GATEWAY, 5);
-    assert_eq!(routes.put(route), FIRST);
+    assert_eq!(routes.put_one(route), FIRST);
     pass_lease(routes);
     assert_eq!(find(routes, &[user(1)]), []);
     routes.renew(GATEWAY, 5);
@@ -88,14 +88,14 @@ fn the_newer_attempt_wins(routes: &dyn Routes) {
     routes.renew(GATEWAY, 5);
     let old = route(user(1), 1, 7, 5, 0);
     let new = route(user(1), 1, 8, 5, 1);
-    assert_eq!(routes.put(old), FIRST);
+    assert_eq!(routes.put_one(old), FIRST);
     let displaced = Put::Taken {
         displaced: Some(old),
     };
-    assert_eq!(routes.put(new), displaced);
-    assert_eq!(routes.put(old), Put::Older);
+    assert_eq!(routes.put_one(new), displaced);
+    assert_eq!(routes.put_one(old), Put::Older);
     assert_eq!(
-        routes.put(new),
+        routes.put_one(new),
         FIRST,
         "the same connection again displaces nobody"
     );
@@ -109,26 +109,30 @@ fn equal_attempts_go_by_epoch(routes: &dyn Routes) {
     let low = route(user(1), 1, 7, 5, 0);
     let mut high = route(user(1), 1, 7, 6, 0);
     high.address.gateway = other;
-    assert_eq!(routes.put(high), FIRST);
-    assert_eq!(routes.put(low), Put::Older);
+    assert_eq!(routes.put_one(high), FIRST);
+    assert_eq!(routes.put_one(low), Put::Older);
     assert_eq!(find(routes, &[user(1)]), [high]);
     let mut later = high;
     later.address.handle.slot = 12;
     let displaced = Put::Taken {
         displaced: Some(high),
     };
-    assert_eq!(routes.put(later), displaced, "of equals the later one wins");
+    assert_eq!(
+        routes.put_one(later),
+        displaced,
+        "of equals the later one wins"
+    );
 }
 
 fn a_dead_route_stands_in_nobodys_way<R: Routes>(routes: &R, pass_lease: &mut impl FnMut(&R)) {
     routes.renew(GATEWAY, 5);
-    assert_eq!(routes.put(route(user(1), 1, 90, 5, 0)), FIRST);
+    assert_eq!(routes.put_one(route(user(1), 1, 90, 5, 0)), FIRST);
     pass_lease(routes);
     let other = GatewayId(4);
     routes.renew(other, 1);
     let mut older = route(user(1), 1, 2, 1, 0);
     older.address.gateway = other;
-    assert_eq!(routes.put(older), FIRST);
+    assert_eq!(routes.put_one(older), FIRST);
     assert_eq!(find(routes, &[user(1)]), [older]);
 }
 
@@ -137,21 +141,21 @@ fn a_late_renewal_finds_every_device<R: Routes>(routes: &R, pass_lease: &mut imp
     routes.renew(GATEWAY, 5);
     let phone = route(user(1), 1, 1, 5, 0);
     let tablet = route(user(1), 2, 1, 5, 1);
-    assert_eq!(routes.put(phone), FIRST);
-    assert_eq!(routes.put(tablet), FIRST);
+    assert_eq!(routes.put_one(phone), FIRST);
+    assert_eq!(routes.put_one(tablet), FIRST);
     pass_lease(routes);
     let again = route(user(1), 1, 2, 5, 2);
     let displaced = Put::Taken {
         displaced: Some(phone),
     };
-    assert_eq!(routes.put(again), displaced, "it only slept");
+    assert_eq!(routes.put_one(again), displaced, "it only slept");
     assert_eq!(find(routes, &[user(1)]), []);
     routes.renew(GATEWAY, 5);
     assert_eq!(find(routes, &[user(1)]), [again, tablet]);
     routes.renew(GATEWAY, 6);
     assert_eq!(find(routes, &[user(1)]), []);
     let next = route(user(1), 2, 1, 6, 0);
-    assert_eq!(routes.put(next), FIRST, "an ended epoch stays ended");
+    assert_eq!(routes.put_one(next), FIRST, "an ended epoch stays ended");
     assert_eq!(find(routes, &[user(1)]), [next]);
 }
 
@@ -160,16 +164,16 @@ fn a_remove_takes_only_its_own(routes: &dyn Routes) {
     let old = route(user(1), 1, 7, 5, 0);
     let new = route(user(1), 1, 8, 5, 1);
     let second_device = route(user(1), 2, 1, 5, 2);
-    routes.put(old);
-    routes.put(new);
-    routes.put(second_device);
-    routes.remove(&old);
+    routes.put_one(old);
+    routes.put_one(new);
+    routes.put_one(second_device);
+    routes.remove(&[old]);
     assert_eq!(find(routes, &[user(1)]), [new, second_device]);
-    routes.remove(&new);
-    routes.remove(&new);
+    routes.remove(&[new]);
+    routes.remove(&[new]);
     assert_eq!(find(routes, &[user(1)]), [second_device]);
-    routes.remove(&second_device);
-    routes.remove(&second_device);
+    routes.remove(&[second_device]);
+    routes.remove(&[second_device]);
     assert_eq!(find(routes, &[user(1)]), []);
 }
 
@@ -177,7 +181,7 @@ fn many_users_are_found_in_order(routes: &dyn Routes) {
     routes.renew(GATEWAY, 5);
     for id in 1..=1_000 {
         for device in 1..=id % 3 {
-            assert_eq!(routes.put(route(user(id), device, 1, 5, 0)), FIRST);
+            assert_eq!(routes.put_one(route(user(id), device, 1, 5, 0)), FIRST);
         }
     }
     let users: Vec<_> = (1..=1_000).rev().map(user).collect();

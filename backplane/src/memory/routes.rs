@@ -58,13 +58,15 @@ impl MemoryRoutes {
 }
 
 impl Routes for MemoryRoutes {
-    fn put(&self, route: Route) -> Put {
+    fn put(&self, routes: &[Route], puts: &mut Vec<Put>) {
         let now_ms = self.clock.now_ms();
-        self.lock().put(route, now_ms)
+        let mut table = self.lock();
+        puts.extend(routes.iter().map(|route| table.put(*route, now_ms)));
     }
 
-    fn remove(&self, route: &Route) {
-        self.lock().remove(route);
+    fn remove(&self, routes: &[Route]) {
+        let mut table = self.lock();
+        routes.iter().for_each(|route| table.remove(route));
     }
 
     /// Appends to `found`; the devices of one user ascend.

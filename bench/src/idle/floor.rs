@@ -12,6 +12,7 @@ use crate::memory::anonymous_bytes;
 use crate::program::Program;
 use crate::target::Target;
 use serde::Serialize;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Connections to the bare server, at most.
@@ -24,19 +25,19 @@ const TABLE_BYTES: f64 = NODE_BYTES + 8.0;
 
 /// Bytes of one half each, in the kernel.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Floor {
+pub(crate) struct Floor {
     pub(super) pairs: u32,
     /// An accepted socket, without the place in a table by which a process knows it.
-    pub(super) accepted: f64,
+    pub(crate) accepted: f64,
     /// Whether the kernel's objects were counted for it, or only memory.
     pub(super) by_objects: bool,
     /// One client of the crowd: socket, port, place in a ring's table, armed poll.
-    pub(super) client: f64,
+    pub(crate) client: f64,
     /// Connections per second that the bare server accepted from the same generator.
     pub(super) accepts_per_second: f64,
 }
 
-pub(super) fn measure(program: &Program, connections: u32, quiet: &Quiet) -> anyhow::Result<Floor> {
+pub(crate) fn measure(program: &Program, connections: u32, quiet: &Quiet) -> anyhow::Result<Floor> {
     let count = connections.min(PAIRS_MAX);
     let bare = pairs(program, count, Mute::Deaf, quiet)?;
     let armed = pairs(program, count, Mute::Listening, quiet)?;
@@ -63,20 +64,13 @@ fn pairs(program: &Program, count: u32, mute: Mute, quiet: &Quiet) -> anyhow::Re
     let server = Target::bare(program, None, count)?;
     let own = rustix::process::getpid();
     let clock = Clock::new();
-    let mut crowd = Crowd::new(count, server.address, clock, Silent)?.mute(mute);
+    let mut crowd = bare_crowd(count, server.address, clock, mute)?;
     let heaps = || -> anyhow::Result<f64> {
         let server = server.pid.map(anonymous_bytes).transpose()?;
         Ok((anonymous_bytes(own)? + server.unwrap_or(0)) as f64)
     };
     let (before, heaps_before, start_ns) = (quiet.reading()?, heaps()?, clock.now_ns());
-    let ramp = Ramp {
-        rate: None,
-        under_way_max: UNDER_WAY_MAX,
-    };
-    crowd.arrive(count, ramp);
-    while !crowd.has_arrived() && !quiet.stop.is_set() {
-        crowd.turn(TURN)?;
-    }
+    connect_all(&mut crowd, count, quiet)?;
     let seconds = (clock.now_ns() - start_ns) as f64 / SECOND_NS as f64;
     let after = quiet.reading()?;
     let count = f64::from(count);
@@ -87,8 +81,35 @@ fn pairs(program: &Program, count: u32, mute: Mute, quiet: &Quiet) -> anyhow::Re
     })
 }
 
+/// Clients that will only connect.
+pub(crate) fn bare_crowd(
+    count: u32,
+    server: SocketAddr,
+    clock: Clock,
+    mute: Mute,
+) -> anyhow::Result<Crowd<Silent>> {
+    Ok(Crowd::new(count, server, clock, Silent)?.mute(mute))
+}
+
+/// All of them, as fast as they can.
+pub(crate) fn connect_all(
+    crowd: &mut Crowd<Silent>,
+    count: u32,
+    quiet: &Quiet,
+) -> anyhow::Result<()> {
+    let ramp = Ramp {
+        rate: None,
+        under_way_max: UNDER_WAY_MAX,
+    };
+    crowd.arrive(count, ramp);
+    while !crowd.has_arrived() && !quiet.stop.is_set() {
+        crowd.turn(TURN)?;
+    }
+    Ok(())
+}
+
 /// Says nothing and hears nothing.
-struct Silent;
+pub(crate) struct Silent;
 
 impl Protocol for Silent {
     fn greet(&mut self, _at: usize, _out: &mut Vec<u8>) -> anyhow::Result<()> {

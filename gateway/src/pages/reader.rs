@@ -7,7 +7,7 @@
 )]
 
 use super::answer::{Placed, answer};
-use super::{Ask, Desk, Reply, ReplyBody};
+use super::{Ask, Desk, Reply, ReplyBody, RouteCounts};
 use crate::config::Config;
 use millpond_backplane::link::{Downlink, DownlinkBody, Link};
 use millpond_backplane::mesh::{self, Bell, Receiver, Sender, ThreadBell};
@@ -31,6 +31,7 @@ pub(crate) fn pool(
     store: &Arc<dyn Store>,
     routes: &Arc<dyn Routes>,
     link: Option<Box<dyn Link>>,
+    counts: &Arc<RouteCounts>,
 ) -> (Vec<Reader>, Vec<Desk>) {
     let limits = &config.limits;
     let asks_max = limits.page_asks_max;
@@ -46,6 +47,7 @@ pub(crate) fn pool(
             store: Arc::clone(store),
             routes: Arc::clone(routes),
             link: link.clone(),
+            counts: Arc::clone(counts),
             gateway: config.gateway,
             gateway_epoch: config.gateway_epoch,
             lease: (index == 0).then_some((limits.lease_renewal, Instant::now())),
@@ -83,6 +85,7 @@ pub(crate) struct Reader {
     routes: Arc<dyn Routes>,
     /// To the other gateways; none where there are no others.
     link: Option<Arc<Mutex<Box<dyn Link>>>>,
+    counts: Arc<RouteCounts>,
     gateway: GatewayId,
     gateway_epoch: u32,
     /// Of the reader that renews: the interval, and when it is due.
@@ -130,6 +133,7 @@ impl Reader {
         let now = Instant::now();
         if now >= *due {
             self.routes.renew(self.gateway, self.gateway_epoch);
+            self.counts.renewals.add(1);
             *due = now + *interval;
         }
         due.duration_since(now).min(IDLE)
@@ -152,12 +156,7 @@ impl Reader {
 
     /// A batch that fails is answered one by one: a row that cannot be read is no reason to refuse the others.
     fn answer(&mut self, batch: &[Ask], replies: &mut Vec<Reply>) {
-        self.assert_routes(batch);
-        let place = |ask| Placed {
-            older: self.place(ask),
-            ask,
-        };
-        let placed: Vec<_> = batch.iter().map(place).collect();
+        let placed = self.place(batch);
         if answer(&*self.store, &placed, replies).is_ok() {
             return;
         }
@@ -174,51 +173,78 @@ impl Reader {
         }
     }
 
-    /// Writes what the question does to the routes; says whether a newer connection holds the route.
-    fn place(&mut self, ask: &Ask) -> bool {
-        match ask {
-            Ask::Open(open) => match self.routes.put(open.route) {
-                Put::Older => return true,
-                Put::Taken { displaced } => self.displace(open.route.address, displaced),
-            },
-            Ask::Close(route) => self.routes.remove(route),
-            Ask::Page(_) | Ask::History(_) | Ask::Head(_) => {}
+    /// Writes what the questions do to the routes: one call for those who come and for lost ones, then one for those who
+    /// go. A connection comes before it goes, and whoever goes removes only its own route, so a new connection of its
+    /// device that has come meanwhile stays; that it was told to displace somebody who is gone does no harm.
+    fn place<'a>(&mut self, batch: &'a [Ask]) -> Vec<Placed<'a>> {
+        let mut wanted = self.without_route(batch);
+        let lost = wanted.len();
+        wanted.extend(batch.iter().filter_map(Ask::opened));
+        let puts = self.put(&wanted);
+        for (at, (route, put)) in wanted.iter().zip(&puts).enumerate() {
+            match put {
+                Put::Older if at < lost => self.end(route.address),
+                Put::Taken {
+                    displaced: Some(old),
+                } if old.address != route.address => self.end(old.address),
+                Put::Older | Put::Taken { .. } => {}
+            }
         }
-        false
+        self.remove(batch);
+        let mut opened = puts[lost..].iter();
+        let placed = |ask: &'a Ask| Placed {
+            older: matches!(ask, Ask::Open(_)) && opened.next() == Some(&Put::Older),
+            ask,
+        };
+        batch.iter().map(placed).collect()
+    }
+
+    fn put(&self, routes: &[Route]) -> Vec<Put> {
+        let mut puts = Vec::with_capacity(routes.len());
+        if !routes.is_empty() {
+            self.routes.put(routes, &mut puts);
+            self.counts.wrote(routes.len());
+        }
+        puts
+    }
+
+    fn remove(&self, batch: &[Ask]) {
+        let closed = batch.iter().filter_map(|ask| match ask {
+            Ask::Close(route) => Some(*route),
+            Ask::Open(_) | Ask::Page(_) | Ask::History(_) | Ask::Head(_) => None,
+        });
+        let closed: Vec<_> = closed.collect();
+        if !closed.is_empty() {
+            self.routes.remove(&closed);
+            self.counts.wrote(closed.len());
+        }
     }
 
     /// The kick of a displaced connection is a hint, and routes may be lost: each heartbeat makes good for both. Whoever
-    /// was displaced is told so now; whoever has no route any more, because of a newer connection that has ended or
-    /// with all the others, gets it again.
-    fn assert_routes(&mut self, batch: &[Ask]) {
+    /// was displaced is told so now; named are those who have no route any more, because of a newer connection that has
+    /// ended or with all the others. A heartbeat whose route stands writes nothing.
+    fn without_route(&mut self, batch: &[Ask]) -> Vec<Route> {
         let mut asserted: Vec<Route> = batch.iter().filter_map(Ask::asserted).collect();
         if asserted.is_empty() {
-            return;
+            return asserted;
         }
         asserted.sort_unstable_by_key(|route| route.address.user);
         let mut users: Vec<UserId> = asserted.iter().map(|route| route.address.user).collect();
         users.dedup();
         let mut found = Vec::new();
         self.routes.find(&users, &mut found);
-        for route in asserted {
-            let same = |other: &&Route| of_one_device(&route, other);
+        asserted.retain(|route| {
+            let same = |other: &&Route| of_one_device(route, other);
             match found.iter().find(same) {
-                Some(standing) if standing.address == route.address => {}
-                Some(standing) if rank(standing) >= rank(&route) => self.end(route.address),
-                Some(_) | None => match self.routes.put(route) {
-                    Put::Older => self.end(route.address),
-                    Put::Taken { displaced } => self.displace(route.address, displaced),
-                },
+                Some(standing) if standing.address == route.address => false,
+                Some(standing) if rank(standing) >= rank(route) => {
+                    self.end(route.address);
+                    false
+                }
+                Some(_) | None => true,
             }
-        }
-    }
-
-    /// Ends the connection that a newer one has displaced.
-    fn displace(&mut self, by: Address, displaced: Option<Route>) {
-        match displaced {
-            Some(old) if old.address != by => self.end(old.address),
-            Some(_) | None => {}
-        }
+        });
+        asserted
     }
 
     /// Tells a displaced connection, on whichever gateway it is.

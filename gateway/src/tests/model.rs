@@ -314,7 +314,9 @@ impl World {
         let (orders, ordered) = mesh::channel(4, bell.clone());
         let mill = Mill::new(vec![link]);
         let seams = (mill.store.clone() as _, mill.routes.clone() as _);
-        let (mut readers, mut desks) = pages::pool(&config, &[bell], &seams.0, &seams.1, None);
+        let counts = std::sync::Arc::default();
+        let (mut readers, mut desks) =
+            pages::pool(&config, &[bell], &seams.0, &seams.1, None, &counts);
         let reader = readers.remove(0);
         millpond_backplane::routes::Routes::renew(&*mill.routes, GatewayId(1), 1);
         let inlets = Inlets {

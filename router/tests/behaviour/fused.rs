@@ -46,7 +46,7 @@ impl House {
 
     fn online(self, id: u64, device: u64) -> Self {
         let address = address(id, device);
-        self.routes.put(Route {
+        self.routes.put_one(Route {
             address,
             attempt: 1,
         });

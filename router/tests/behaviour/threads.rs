@@ -33,7 +33,7 @@ fn start(shards: usize, capacity: usize) -> Running {
 fn start_over(store: Arc<dyn Store>, shards: usize, capacity: usize) -> Running {
     let routes = Arc::new(MemoryRoutes::new(Duration::from_secs(3600)));
     routes.renew(address(1, 1).gateway, 1);
-    routes.put(Route {
+    routes.put_one(Route {
         address: address(2, 1),
         attempt: 1,
     });

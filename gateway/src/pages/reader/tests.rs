@@ -14,6 +14,7 @@ struct Elsewhere {
 }
 
 struct Here {
+    counts: Arc<RouteCounts>,
     reader: Reader,
     desk: Desk,
     gateway: GatewayId,
@@ -36,8 +37,10 @@ impl Elsewhere {
         routes.renew(config.gateway, config.gateway_epoch);
         let bell: Arc<dyn Bell> = Arc::new(ThreadBell::default());
         let link = Some(Box::new(self.link.clone()) as _);
-        let (mut readers, mut desks) = pool(&config, &[bell], &store, &routes, link);
+        let counts = Arc::new(RouteCounts::default());
+        let (mut readers, mut desks) = pool(&config, &[bell], &store, &routes, link, &counts);
         Here {
+            counts,
             reader: readers.pop().unwrap(),
             desk: desks.pop().unwrap(),
             gateway: config.gateway,
@@ -171,4 +174,52 @@ fn routes_that_were_lost_come_back_to_the_newer_one() {
     other.heartbeat(8);
     assert_eq!(world.kicked(), [GatewayId(1)]);
     assert_eq!(world.standing(), [other.route(8)]);
+}
+
+#[test]
+fn a_heartbeat_writes_nothing_while_its_route_stands() {
+    let world = Elsewhere::new();
+    let mut here = world.gateway(1);
+    let counted = |here: &Here| (here.counts.writes.value(), here.counts.batches.value());
+    here.open(7);
+    assert_eq!(counted(&here), (1, 1));
+    for _ in 0..10 {
+        here.heartbeat(7);
+    }
+    assert_eq!(counted(&here), (1, 1));
+    world.routes.forget();
+    world.renew(&[&here]);
+    here.heartbeat(7);
+    assert_eq!(counted(&here), (2, 2), "a lost route is written again");
+    here.ask(Ask::Close(here.route(7)));
+    assert_eq!(counted(&here), (3, 3));
+    assert_eq!(world.standing(), Vec::new());
+}
+
+#[test]
+fn those_who_come_and_go_together_are_two_writes() {
+    let world = Elsewhere::new();
+    let mut here = world.gateway(1);
+    here.open(7);
+    let (old, new) = (here.route(7), here.route(8));
+    let hail = Hail {
+        window: 1,
+        background: false,
+        token_ttl_s: 60,
+        resume: None,
+    };
+    here.desk.ask(Ask::Close(old)).unwrap();
+    let replies = here.ask(Ask::Open(OpenAsk { route: new, hail }));
+    let opened = |reply: &ReplyBody| matches!(reply, ReplyBody::Opened(opened) if !opened.older);
+    assert!(replies.iter().any(opened), "{replies:?}");
+    assert_eq!(world.standing(), vec![new], "only its own route went");
+    assert_eq!(here.counts.writes.value(), 3);
+    assert_eq!(here.counts.batches.value(), 3);
+    here.desk
+        .ask(Ask::Open(OpenAsk { route: old, hail }))
+        .unwrap();
+    let replies = here.ask(Ask::Head(new));
+    let older = |reply: &ReplyBody| matches!(reply, ReplyBody::Opened(opened) if opened.older);
+    assert!(replies.iter().any(older), "an old attempt that comes late");
+    assert_eq!(world.standing(), vec![new]);
 }

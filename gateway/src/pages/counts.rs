@@ -1,0 +1,52 @@
+//! What all readers of a gateway write to the routes: shown so that a write for every heartbeat would be seen.
+
+use millpond_backplane::metrics::{Counter, Sample, SampleKind, Source};
+
+#[derive(Default, Debug)]
+pub(crate) struct RouteCounts {
+    /// Routes put or removed.
+    pub(super) writes: Counter,
+    /// Calls that put or removed some.
+    pub(super) batches: Counter,
+    pub(super) renewals: Counter,
+}
+
+impl RouteCounts {
+    pub(super) fn wrote(&self, routes: usize) {
+        self.writes.add(routes as u64);
+        self.batches.add(1);
+    }
+}
+
+impl Source for RouteCounts {
+    fn samples(&self, into: &mut Vec<Sample>) {
+        let counters = [
+            (
+                "gateway_route_writes_total",
+                "Routes put or removed.",
+                &self.writes,
+            ),
+            (
+                "gateway_route_batches_total",
+                "Calls that put or removed routes.",
+                &self.batches,
+            ),
+            (
+                "gateway_lease_renewals_total",
+                "Renewals of the lease of this gateway's routes.",
+                &self.renewals,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
+            let value = counter.value() as f64;
+            into.push(Sample {
+                name,
+                help,
+                kind: SampleKind::Counter,
+                labels: Vec::new(),
+                value,
+            });
+        }
+    }
+}
