@@ -1,7 +1,9 @@
 //! What `millpond bench` takes on the command line. Parsing makes values that cannot be wrong; scenarios only read them.
 
 use crate::schedule::Arrivals;
-use clap::{Args, Subcommand, value_parser};
+use anyhow::ensure;
+use clap::{Args, Subcommand, ValueEnum, value_parser};
+use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -13,7 +15,17 @@ pub enum Bench {
     Messages(Messages),
     /// Connections that stand still: what each costs, whether they stay, and how they come back when all have gone
     Idle(Idle),
-    /// The other side of `idle`'s bare sockets
+    /// All clients gone at once and back as fast as they can, while some who stay talk to each other
+    Storm(Storm),
+    /// Connections that end and are made anew all the time, at a rate
+    Churn(Churn),
+    /// A message to many: all devices of its recipient, and the other ones of its sender
+    Fanout(Fanout),
+    /// What a socket costs this kernel by what waits on it: nothing, a poll, a receive, epoll
+    Floor(Floor),
+    /// The generator's own ceiling, against a server that does nothing
+    Null(Null),
+    /// The other side of bare sockets
     #[command(hide = true)]
     BareServer(BareServer),
     /// The raw echo server beside baselines on other runtimes, in turns
@@ -156,32 +168,41 @@ impl std::str::FromStr for Rate {
     }
 }
 
+/// Flags of every scenario that holds very many clients.
 #[derive(Clone, Debug, Args)]
-pub struct Idle {
+pub struct Clients {
     /// Connections
     #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(2..=2_000_000))]
     pub connections: u32,
     /// Connections that begin per second; all at once when left out
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub ramp: Option<u32>,
-    /// Seconds in which nothing happens but heartbeats
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = parse_seconds)]
-    pub hold: u32,
-    /// Seconds between heartbeats, told to clients by the server that this command starts [default: the server's]
-    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=3600), conflicts_with = "target")]
+    /// What the clients speak
+    #[arg(long, value_enum, default_value_t = Speech::Millpond)]
+    pub protocol: Speech,
+    /// Seconds between heartbeats [default: what the server tells its clients; 60 with other protocols than millpond]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=3600))]
     pub heartbeat: Option<u32>,
-    /// Messages to random ones of them
-    #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(0..=10_000_000))]
-    pub messages: u32,
-    /// Messages per second
-    #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
-    pub rate: u32,
-    /// Leave out the storm: all gone at once, and back as fast as they can
-    #[arg(long)]
-    pub no_storm: bool,
-    /// Load this server instead of starting one
+    /// Path of a WebSocket server
+    #[arg(long, default_value = "/")]
+    pub path: String,
+    /// Text that a WebSocket client says after its upgrade; it stands when it has been answered
+    #[arg(long, value_name = "TEXT")]
+    pub first_message: Option<String>,
+    /// Quality of service of an MQTT client's messages
+    #[arg(long, default_value_t = 0, value_parser = value_parser!(u8).range(0..=1))]
+    pub qos: u8,
+    /// Load this server instead of starting one of ours
     #[arg(long, value_name = "ADDR")]
     pub target: Option<SocketAddr>,
+    /// Start this server, by the shell, and wait until the address named by --target takes connections
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        requires = "target",
+        conflicts_with = "target_pid"
+    )]
+    pub start: Option<String>,
     /// Admin address of the server named by --target, for its metrics
     #[arg(long, value_name = "ADDR", requires = "target")]
     pub target_admin: Option<SocketAddr>,
@@ -200,6 +221,129 @@ pub struct Idle {
     /// The run is void when 1 % of messages left later than this because the generator was busy
     #[arg(long, value_name = "MS", default_value_t = 20.0)]
     pub lag_limit_ms: f64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// A protocol of clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speech {
+    /// Ours
+    Millpond,
+    /// A length in four bytes, and as many bytes; the server returns them
+    Raw,
+    /// Binary messages that the server returns
+    #[value(name = "websocket")]
+    WebSocket,
+    /// MQTT 3.1.1; each client publishes to a topic of its own
+    Mqtt,
+}
+
+impl Clients {
+    /// What the parser cannot know of flags together.
+    ///
+    /// # Errors
+    /// Two flags that do not go together, in words.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.protocol == Speech::Millpond || self.target.is_some(),
+            "--protocol names another server's protocol: say where it is with --target"
+        );
+        ensure!(
+            self.protocol != Speech::Millpond || self.target.is_none() || self.heartbeat.is_none(),
+            "--heartbeat: a Millpond server tells its clients how often, and the one named by --target is not started here"
+        );
+        ensure!(
+            self.protocol == Speech::WebSocket
+                || (self.first_message.is_none() && self.path == "/"),
+            "--path and --first-message are for --protocol websocket"
+        );
+        ensure!(
+            self.protocol == Speech::Mqtt || self.qos == 0,
+            "--qos is for --protocol mqtt"
+        );
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Idle {
+    #[command(flatten)]
+    pub clients: Clients,
+    /// Seconds in which nothing happens but heartbeats
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = parse_seconds)]
+    pub hold: u32,
+    /// Messages to random ones of them
+    #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(0..=10_000_000))]
+    pub messages: u32,
+    /// Messages per second
+    #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// Leave out the storm: all gone at once, and back as fast as they can
+    #[arg(long)]
+    pub no_storm: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Storm {
+    #[command(flatten)]
+    pub clients: Clients,
+    /// How often all go and come back
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Clients beside them who stay, and send messages to each other all the while
+    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(2..=10_000))]
+    pub stay: u32,
+    /// Messages per second of those who stay
+    #[arg(long, default_value_t = 500, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Churn {
+    #[command(flatten)]
+    pub clients: Clients,
+    /// Seconds in which connections end and are made anew
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = parse_seconds)]
+    pub lasts: u32,
+    /// Connections that end per second, each to be made anew at once
+    #[arg(long, value_name = "RATE", default_value = "1000/s", value_parser = parse_rate)]
+    pub rate: u32,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Fanout {
+    #[command(flatten)]
+    pub clients: Clients,
+    /// Devices of each user: a message reaches those of its recipient and the other ones of its sender
+    #[arg(long, default_value_t = 16, value_parser = value_parser!(u32).range(2..=32))]
+    pub width: u32,
+    /// Messages
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
+    pub messages: u32,
+    /// Messages per second
+    #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Floor {
+    /// Pairs of each kind
+    #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u32).range(100..=1_000_000))]
+    pub connections: u32,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Null {
+    /// Connections
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(2..=2_000_000))]
+    pub connections: u32,
+    /// Messages that are sent, as fast as sockets take them
+    #[arg(long, default_value_t = 1_000_000, value_parser = value_parser!(u32).range(1..=100_000_000))]
+    pub messages: u32,
     #[command(flatten)]
     pub output: Output,
 }
@@ -233,6 +377,34 @@ pub struct BareServer {
     /// Sockets it may hold
     #[arg(long, default_value_t = 100_000)]
     pub connections: u32,
+    /// What waits on each
+    #[arg(long, value_enum, default_value_t = Waiting::Nothing)]
+    pub waiting: Waiting,
+}
+
+/// What a server does with a socket that it has accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Waiting {
+    /// It forgets it
+    Nothing,
+    /// A multishot poll of its ring
+    Poll,
+    /// A multishot receive of its ring, with buffers for whoever has something; what comes is thrown away
+    Receive,
+    /// An ordinary descriptor in a set of epoll
+    Epoll,
+}
+
+impl Waiting {
+    /// As it is said on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Poll => "poll",
+            Self::Receive => "receive",
+            Self::Epoll => "epoll",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -7,9 +7,9 @@ use crate::clock::Clock;
 use crate::cpu::{self, Cores};
 use crate::crowd::Mute;
 use crate::echo::{Door, Kept, Side, counted, plan, round};
-use crate::idle::Quiet;
-use crate::idle::floor::{self, Floor};
+use crate::floor::{self, Floor};
 use crate::latency::{Latency, Origin};
+use crate::look::Quiet;
 use crate::memory::anonymous_bytes;
 use crate::program::Program;
 use crate::progress::Progress;
@@ -36,9 +36,7 @@ pub fn run(args: &Compare, program: &Program) -> anyhow::Result<Verdict> {
     if let Some(core) = cores.client {
         cpu::pin(core)?;
     }
-    let quiet = Quiet {
-        stop: program.stop.clone(),
-    };
+    let quiet = Quiet::new(&program.stop, args.idle);
     let floor = floor::measure(program, args.idle, &quiet)?;
     let mut all = Vec::from_iter(executables.iter().map(|(name, _)| Measured::new(name)));
     for number in 1..=args.echo.rounds {

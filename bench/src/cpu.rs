@@ -20,6 +20,33 @@ pub(crate) fn process_cpu_ns(pid: Pid) -> anyhow::Result<u64> {
     Ok(total_ns)
 }
 
+/// A process and all that have come of it, as far as they live.
+pub(crate) fn family(first: Pid) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let parents: Vec<(Pid, Pid)> = entries
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            Some((Pid::from_raw(pid)?, parent(&stat)?))
+        })
+        .collect();
+    let mut family = vec![first];
+    let mut known = 0;
+    while known < family.len() {
+        let of = family[known];
+        let children = parents.iter().filter(|(_, parent)| *parent == of);
+        family.extend(children.map(|(pid, _)| *pid));
+        known += 1;
+    }
+    family
+}
+
+/// The fourth field of /proc/PID/stat; the second, a name in brackets, may hold anything.
+fn parent(stat: &str) -> Option<Pid> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    Pid::from_raw(fields.split_whitespace().nth(1)?.parse().ok()?)
+}
+
 /// The same of this process.
 pub fn own_cpu_ns() -> anyhow::Result<u64> {
     process_cpu_ns(rustix::process::getpid())
@@ -97,6 +124,28 @@ mod tests {
         let used = process_cpu_ns(own).unwrap() - before;
         // Other tests of this process may run beside it, and other processes may take the core.
         assert!(used > 5_000_000, "{used} ns");
+    }
+
+    #[test]
+    fn a_shell_and_what_it_starts_are_one_family() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sleep 60 & wait"])
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        let family = loop {
+            let family = family(Pid::from_child(&shell));
+            if family.len() == 2 || start.elapsed() > Duration::from_secs(10) {
+                break family;
+            }
+        };
+        for pid in &family {
+            rustix::process::kill_process(*pid, rustix::process::Signal::KILL).unwrap();
+        }
+        shell.wait().unwrap();
+        assert_eq!(family.len(), 2);
+        assert_eq!(parent("7 (a) b) c) S 3 7"), Pid::from_raw(3));
+        assert_eq!(parent("7"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) use arrivals::{Ramp, source, sources};
 
 use crate::clock::{Clock, nanoseconds};
 use crate::latency::Latency;
+use crate::protocol::{Heard, Protocol};
 use anyhow::{Context, bail};
 use member::{Member, State};
 use millpond_ring::{
@@ -22,46 +23,6 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 use wheel::Wheel;
-
-/// What clients of one kind say and understand. A client is its index.
-pub(crate) trait Protocol {
-    /// Appends what a client says first.
-    fn greet(&mut self, at: usize, out: &mut Vec<u8>) -> anyhow::Result<()>;
-
-    /// Takes whole messages from the front of `bytes`, and says how many bytes they had; answers go into `out`, what they
-    /// mean into `heard`.
-    ///
-    /// # Errors
-    /// Bytes that no server of this protocol sends: the run ends.
-    fn received(
-        &mut self,
-        at: usize,
-        bytes: &[u8],
-        out: &mut Vec<u8>,
-        heard: &mut Vec<Heard>,
-    ) -> anyhow::Result<usize>;
-
-    /// Appends a heartbeat, which will be answered.
-    fn heartbeat(&mut self, at: usize, out: &mut Vec<u8>);
-
-    /// The connection of a client is gone, or will be made anew.
-    fn lost(&mut self, at: usize);
-}
-
-/// What a server's bytes meant.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) enum Heard {
-    /// The client has proved who it is, and is to send a heartbeat this often.
-    Established { heartbeat: Duration },
-    /// The answer to a heartbeat.
-    HeartbeatAnswered,
-    /// A message of one's own is safe.
-    Acked { number: u64 },
-    /// A message has arrived where it should.
-    Delivered { number: u64 },
-    /// The server will not have this client now.
-    Refused { code: u16 },
-}
 
 /// What sockets do that only connect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +40,8 @@ pub(crate) struct Counts {
     pub(crate) established: u64,
     /// Established connections that ended although nobody here ended them.
     pub(crate) dropped: u64,
+    /// Established connections that were ended here, to be made anew.
+    pub(crate) left: u64,
     /// Connections that ended before they were established; each is tried again.
     pub(crate) turned_away: u64,
     pub(crate) heartbeats: u64,
@@ -103,6 +66,7 @@ pub(crate) struct Crowd<P> {
     heard: Vec<Heard>,
     /// What acks and deliveries meant, for whoever counts messages.
     pub(crate) messages: Vec<Heard>,
+    numbers: u64,
     arrivals: Arrivals,
     counts: Counts,
     pub(crate) connects: Latency,
@@ -113,9 +77,11 @@ pub(crate) struct Crowd<P> {
 }
 
 const SLOTS_PER_RING_MAX: u32 = 19_000;
+/// Of every ring: as many as connections may be under way, or receives that find none are made again and again. A longer
+/// message takes several.
 const BUFFERS: BufferPlan = BufferPlan {
-    count: 256,
-    bytes: 2_048,
+    count: 1_024,
+    bytes: 512,
 };
 /// A message that has not arrived whole.
 const PARTIAL_BYTES_MAX: usize = 512 * 1024;
@@ -156,7 +122,10 @@ pub(crate) fn plan(connections: u32) -> Plan {
         slots,
         buffers: BUFFERS,
     };
-    Plan::new(setup, u16::try_from(rings).unwrap_or(u16::MAX))
+    Plan {
+        further_buffers_max: BUFFERS.count,
+        ..Plan::new(setup, u16::try_from(rings).unwrap_or(u16::MAX))
+    }
 }
 
 impl<P: Protocol> Crowd<P> {
@@ -182,6 +151,7 @@ impl<P: Protocol> Crowd<P> {
             spare: Vec::new(),
             heard: Vec::new(),
             messages: Vec::new(),
+            numbers: 0,
             arrivals: Arrivals::default(),
             counts: Counts::default(),
             connects: Latency::default(),
@@ -203,7 +173,7 @@ impl<P: Protocol> Crowd<P> {
 
     /// Established and not gone.
     pub(crate) fn standing(&self) -> u64 {
-        self.counts.established - self.counts.dropped
+        self.counts.established - self.counts.dropped - self.counts.left
     }
 
     /// Lets clients up to the `until`-th connect, from now on.
@@ -228,6 +198,30 @@ impl<P: Protocol> Crowd<P> {
         self.members
             .get(at)
             .is_some_and(|member| member.state == State::Established)
+    }
+
+    /// A number that no message of this crowd had before.
+    pub(crate) fn number_message(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers - 1
+    }
+
+    /// Operations that the rings have not taken yet.
+    pub(crate) fn backlog(&self) -> usize {
+        self.deferred.len()
+    }
+
+    /// Ends the connection of a client that stands, who should have come back at `intended_ns`.
+    pub(crate) fn leave(&mut self, at: usize, intended_ns: u64) {
+        let member = &mut self.members[at];
+        let (slot, life, at) = (member.slot(), member.life, index(at));
+        member.leave(intended_ns);
+        self.partials.remove(&at);
+        self.unsent.remove(&at);
+        self.deferred
+            .push_back((token(Kind::Close, life, at), Op::Close { slot }));
+        self.counts.left += 1;
+        self.arrivals.again.push_back((intended_ns, at));
     }
 
     /// Sends what `put` appends, as this client.
@@ -333,6 +327,7 @@ impl<P: Protocol> Crowd<P> {
         while let Some((at, due_ns)) = self.wheel.due(now_ns) {
             let member = &mut self.members[at as usize];
             if member.state != State::Established {
+                member.beats = false;
                 continue;
             }
             self.counts.heartbeats_missed += u64::from(member.awaits_answer());
@@ -439,9 +434,13 @@ impl<P: Protocol> Crowd<P> {
                     return;
                 }
                 member.establish(every_ns);
+                let beats = std::mem::replace(&mut member.beats, true);
                 self.arrivals.under_way -= 1;
                 self.established(at as usize);
-                self.wheel.set(at, first_ns);
+                // Whoever was there before is in the wheel still.
+                if !beats {
+                    self.wheel.set(at, first_ns);
+                }
             }
             Heard::HeartbeatAnswered => {
                 let now_ns = self.clock.now_ns();

@@ -23,6 +23,13 @@ pub(crate) fn allow_sockets(sockets: u32) -> anyhow::Result<()> {
     setrlimit(Resource::Nofile, limit).context("raising the limit of open files")
 }
 
+/// Raises it to all that this process may have: for a server that is started next and inherits it.
+pub(crate) fn allow_all() -> anyhow::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("raising the limit of open files")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

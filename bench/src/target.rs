@@ -1,13 +1,14 @@
 //! The server under load: a child process of our own, or one that somebody named. A child is stopped by its own id:
 //! SIGTERM, then after a bound SIGKILL, also when the run fails half way.
 
-use crate::args::Common;
-use crate::cpu;
+use crate::args::{Clients, Common, Waiting};
+use crate::cpu::{self, family, process_cpu_ns};
+use crate::memory::anonymous_bytes;
 use crate::program::Program;
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -29,9 +30,25 @@ pub(crate) struct Target {
 
 const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(15);
+/// Of one try, on this machine or near it.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 
 impl Target {
+    /// The server's own memory, all its processes together: see [`anonymous_bytes`]. `None` where no process is known, or
+    /// it has ended.
+    pub(crate) fn own_bytes(&self) -> Option<u64> {
+        let of_each = family(self.pid?).into_iter().map(anonymous_bytes);
+        // One may end between the listing and the reading.
+        of_each.filter_map(Result::ok).reduce(|sum, one| sum + one)
+    }
+
+    /// Nanoseconds that the server has run, all its processes together; `None` as above.
+    pub(crate) fn cpu_ns(&self) -> Option<u64> {
+        let of_each = family(self.pid?).into_iter().map(process_cpu_ns);
+        of_each.filter_map(Result::ok).reduce(|sum, one| sum + one)
+    }
+
     /// The server that the command line named.
     pub(crate) fn given(common: &Common, address: SocketAddr) -> anyhow::Result<Self> {
         loopback_or_allowed(address, common.allow_remote)?;
@@ -81,21 +98,31 @@ impl Target {
         })
     }
 
-    /// The same without flags of a scenario.
-    pub(crate) fn named(args: &crate::args::Idle, address: SocketAddr) -> anyhow::Result<Self> {
-        loopback_or_allowed(address, args.allow_remote)?;
+    /// The one that `clients` want: named, started by their command, or one of ours.
+    pub(crate) fn wanted(program: &Program, clients: &Clients) -> anyhow::Result<Self> {
+        let Some(address) = clients.target else {
+            return Self::serve_all(program, clients.connections, clients.heartbeat);
+        };
+        loopback_or_allowed(address, clients.allow_remote)?;
+        let (pid, child) = match &clients.start {
+            Some(command) => {
+                let running = Running::by_shell(command, address)?;
+                (Some(running.pid()), Some(running))
+            }
+            None => (clients.target_pid.and_then(Pid::from_raw), None),
+        };
         Ok(Self {
             address,
-            admin: args.target_admin,
-            pid: args.target_pid.and_then(Pid::from_raw),
-            data: args.target_data.clone(),
-            _child: None,
+            admin: clients.target_admin,
+            pid,
+            data: clients.target_data.clone(),
+            _child: child,
         })
     }
 
     /// A `millpond serve` with a shard for every core, that holds so many connections, and gives its clients this many
     /// seconds between heartbeats.
-    pub(crate) fn serve_all(
+    fn serve_all(
         program: &Program,
         connections: u32,
         heartbeat_s: Option<u32>,
@@ -111,14 +138,15 @@ impl Target {
     /// A server that accepts and does nothing.
     pub(crate) fn bare(
         program: &Program,
-        core: Option<usize>,
         connections: u32,
+        waiting: Waiting,
     ) -> anyhow::Result<Self> {
         let folder = temporary_folder(None)?;
         let mut command = Command::new(&program.executable);
         let connections = connections.to_string();
         command.args(["bench", "bare-server", "--connections", &connections]);
-        let mut running = Running::start(command, core, folder)?;
+        command.args(["--waiting", waiting.name()]);
+        let mut running = Running::start(command, None, folder)?;
         let address = running.wait_for("listening on ")?;
         Ok(Self {
             address,
@@ -197,10 +225,23 @@ struct Running {
 
 impl Running {
     /// In a process group of its own: an interrupt at the terminal is for us, who then stop it in order.
-    fn start(mut command: Command, core: Option<usize>, folder: TempDir) -> anyhow::Result<Self> {
+    fn start(command: Command, core: Option<usize>, folder: TempDir) -> anyhow::Result<Self> {
+        let place = folder.path().to_owned();
+        Self::start_in(command, core, folder, Some(place))
+    }
+
+    /// In this place, or where we are.
+    fn start_in(
+        mut command: Command,
+        core: Option<usize>,
+        folder: TempDir,
+        place: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
         let said = File::create(folder.path().join(SAID)).context("making a log file")?;
+        if let Some(place) = place {
+            command.current_dir(place);
+        }
         command
-            .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(said.try_clone()?)
             .stderr(said)
@@ -208,6 +249,35 @@ impl Running {
         let child = cpu::pinned_to(core, || command.spawn())?
             .with_context(|| format!("starting {:?}", command.get_program()))?;
         Ok(Self { child, folder })
+    }
+
+    /// By the shell, with as many open files as it may have, so that these do not bound what is measured.
+    fn by_shell(command: &str, address: SocketAddr) -> anyhow::Result<Self> {
+        ensure!(
+            TcpStream::connect_timeout(&address, CONNECT_MAX).is_err(),
+            "something takes connections at {address} before the server is started"
+        );
+        crate::files::allow_all()?;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]);
+        let folder = temporary_folder(None)?;
+        let mut running = Self::start_in(shell, None, folder, None)?;
+        let start = Instant::now();
+        while TcpStream::connect_timeout(&address, CONNECT_MAX).is_err() {
+            if let Some(status) = running.child.try_wait()? {
+                bail!(
+                    "`{command}` ended at once ({status}); it said:\n{}",
+                    running.said()
+                );
+            }
+            ensure!(
+                start.elapsed() < START_MAX,
+                "`{command}` takes no connections at {address} within {START_MAX:?}; it said:\n{}",
+                running.said()
+            );
+            std::thread::sleep(POLL);
+        }
+        Ok(running)
     }
 
     fn pid(&self) -> Pid {

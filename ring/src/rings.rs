@@ -35,6 +35,8 @@ pub struct Plan {
     pub first: Setup,
     /// With the first.
     pub rings_max: u16,
+    /// Buffers of a further ring, at most; a power of two.
+    pub further_buffers_max: u16,
     /// How long a further ring is empty before it closes.
     pub empty_for: Duration,
 }
@@ -53,6 +55,7 @@ impl Plan {
         Self {
             first,
             rings_max,
+            further_buffers_max: Self::FURTHER_BUFFERS_MAX,
             empty_for: Self::EMPTY_FOR,
         }
     }
@@ -66,7 +69,7 @@ impl Plan {
             completions: first.completions.min(Self::FURTHER_COMPLETIONS_MAX),
             slots: first.slots,
             buffers: BufferPlan {
-                count: first.buffers.count.min(Self::FURTHER_BUFFERS_MAX),
+                count: first.buffers.count.min(self.further_buffers_max),
                 bytes: first.buffers.bytes,
             },
         }

@@ -22,10 +22,12 @@ pub(super) struct Member {
     every: u32,
     pub(super) life: u8,
     pub(super) state: State,
+    /// Whether the wheel has its next heartbeat.
+    pub(super) beats: bool,
 }
 
 const TICK_BITS: u32 = 14;
-/// With everything else that a crowd keeps for each: see [`super::Protocol`] and the wheel.
+/// With everything else that a crowd keeps for each: see [`crate::protocol`] and the wheel.
 const _: () = assert!(size_of::<Member>() <= 24, "an idle client is small");
 
 #[expect(clippy::cast_possible_truncation, reason = "ticks wrap")]
@@ -82,6 +84,12 @@ impl Member {
 
     pub(super) fn is_gone(&self) -> bool {
         self.state == State::Gone
+    }
+
+    /// Gone by its own will, to come back at once.
+    pub(super) fn leave(&mut self, intended_ns: u64) {
+        self.end();
+        self.at = ticks(intended_ns);
     }
 
     pub(super) fn end(&mut self) {

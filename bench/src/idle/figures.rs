@@ -1,11 +1,11 @@
 //! What the scenario found, for the table and for JSON.
 
-use super::Look;
-use super::floor::Floor;
-use crate::latency::Summary;
+use crate::floor::Floor;
+use crate::look::Look;
 use crate::metrics::Metrics;
 use crate::report::{Bars, Better, Figures, Judged, Table};
 use crate::target::Target;
+use crate::traffic::TrafficFigures;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -18,9 +18,12 @@ pub struct IdleFigures {
     pub(super) connects_per_second: f64,
     pub(super) accepts_per_second: f64,
     pub(super) connects_to_accepts: f64,
+    /// CPU time; the generator is one thread, so its share bounds the rate.
+    pub(super) server_us_per_connect: Option<f64>,
+    pub(super) generator_us_per_connect: Option<f64>,
     pub(super) memory: Memory,
     pub(super) held: Held,
-    pub(super) messages: MessageFigures,
+    pub(super) messages: TrafficFigures,
     pub(super) routes: Option<Routes>,
     pub(super) storm: Option<Storm>,
     /// The server's own memory when all are gone, in bytes.
@@ -110,16 +113,7 @@ pub(super) struct Held {
     pub(super) heartbeats_missed: u64,
     pub(super) dropped: u64,
     pub(super) server_cores: Option<f64>,
-    pub(super) generator_cores: f64,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct MessageFigures {
-    pub(super) sent: u64,
-    pub(super) delivered: u64,
-    pub(super) refused: u64,
-    pub(super) acked: Summary,
-    pub(super) arrived: Summary,
+    pub(super) generator_cores: Option<f64>,
 }
 
 /// Writes of the gateways to the table of routes, until the storm.
@@ -159,10 +153,6 @@ pub(super) fn rate(took: Duration, count: u64) -> f64 {
     count as f64 / took.as_secs_f64().max(1e-9)
 }
 
-pub(super) fn growth(before: &Option<Metrics>, now: &Option<Metrics>, name: &str) -> Option<f64> {
-    now.as_ref()?.growth(before.as_ref()?, name)
-}
-
 impl IdleFigures {
     pub(super) fn bars(&self) -> Bars {
         let memory = &self.memory;
@@ -195,6 +185,8 @@ impl Figures for IdleFigures {
             "  ÷ bare accepts per second of this run",
             Some(self.connects_to_accepts),
         );
+        row("  server CPU of each, µs", self.server_us_per_connect);
+        row("  generator CPU of each, µs", self.generator_us_per_connect);
         row("server side, bytes per connection, all", Some(memory.all));
         row("  ÷ bare accepted socket of this run", Some(memory.ratio));
         row("  between half and all of them", Some(memory.slope));
@@ -214,7 +206,7 @@ impl Figures for IdleFigures {
             Some(held.heartbeats_missed as f64),
         );
         row("  server, cores", held.server_cores);
-        row("  generator, cores", Some(held.generator_cores));
+        row("  generator, cores", held.generator_cores);
         row("messages sent to random ones", Some(messages.sent as f64));
         row("  delivered", Some(messages.delivered as f64));
         row("  acked, p99 µs", messages.acked.p99_us);
@@ -240,7 +232,9 @@ impl Figures for IdleFigures {
         );
         row("  when all stood", memory.standing_bytes.map(mebibytes));
         row("  when all are gone", self.left_bytes.map(mebibytes));
-        row("operations checked", Some(self.judged.operations as f64));
+        if self.judged.operations > 0 {
+            row("operations checked", Some(self.judged.operations as f64));
+        }
         table
     }
 }

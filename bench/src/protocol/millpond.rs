@@ -1,7 +1,7 @@
 //! Millpond's clients in a crowd: each is one device of one user, who has never been there before. What the checker needs
 //! is told it as it happens.
 
-use crate::crowd::{Heard, Protocol};
+use super::{Heard, Messaging, Protocol};
 use crate::program::Tokens;
 use crate::report::Judged;
 use crate::talk::{frames, hello, unix_ms};
@@ -14,19 +14,20 @@ use millpond_wire::{
 use std::time::Duration;
 
 /// Bytes of a message's body: intended time, number, sender, and filling.
-pub(super) const BODY_BYTES: usize = 128;
+const BODY_BYTES: usize = 128;
 const STAMP_BYTES: usize = 24;
+const FILLING: u8 = 0xA5;
 /// Resume tokens of this size or smaller are kept.
 const RESUME_BYTES: usize = 63;
 /// Ids that one run may use.
 const RUN_BITS: u32 = 21;
 
-pub(super) struct Millpond {
+pub(crate) struct Millpond {
     tokens: Tokens,
     /// The first user's id.
     base: u64,
     first_message: u64,
-    background: bool,
+    devices: usize,
     people: Vec<Person>,
     checker: Checker,
 }
@@ -62,74 +63,25 @@ impl Person {
 }
 
 impl Millpond {
-    pub(super) fn new(tokens: Tokens, connections: u32, background: bool) -> Self {
+    /// Every user has so many devices, which follow each other.
+    pub(crate) fn new(tokens: Tokens, connections: u32, devices: u32) -> Self {
         Self {
             tokens,
+            devices: devices as usize,
             base: unix_ms() << RUN_BITS,
             first_message: unix_ms() << 20,
-            background,
             people: Vec::with_capacity(connections as usize),
             checker: Checker::new(),
         }
     }
 
-    pub(super) fn user(&self, at: usize) -> UserId {
-        let user = UserId::new(self.base + at as u64);
+    fn user(&self, at: usize) -> UserId {
+        let user = UserId::new(self.base + (at / self.devices) as u64);
         user.expect("milliseconds are not 0, nor 2^42")
     }
 
-    /// Everybody has one device.
-    fn device(&self) -> DeviceId {
-        DeviceId(self.base)
-    }
-
-    /// Appends a message from one client to another.
-    pub(super) fn message(
-        &mut self,
-        (from, to): (usize, usize),
-        number: u64,
-        intended_ns: u64,
-        out: &mut Vec<u8>,
-    ) {
-        let mut body = [0xA5; BODY_BYTES];
-        body[..8].copy_from_slice(&intended_ns.to_be_bytes());
-        body[8..16].copy_from_slice(&number.to_be_bytes());
-        body[16..STAMP_BYTES].copy_from_slice(&(from as u64).to_be_bytes());
-        let id = self.first_message + number;
-        let (user, other) = (self.user(from).value(), self.user(to).value());
-        self.checker.note(Operation::Sent {
-            user,
-            device: self.base,
-            id,
-            conversation: Named::direct(user, other),
-            payload: number,
-            at: intended_ns / 1_000,
-        });
-        let send = Frame::Send(Send {
-            client_msg_id: id,
-            conversation: Conversation::Direct(self.user(to)),
-            after: None,
-            kind: Kind::TEXT,
-            payload: &body,
-        });
-        encode(&send, out);
-    }
-
-    /// What the checker says; `caught_up` names those who should hold everything that was sent to them.
-    pub(super) fn judge(
-        &mut self,
-        caught_up: impl IntoIterator<Item = usize>,
-        now_ns: u64,
-    ) -> Judged {
-        let mut checker = std::mem::take(&mut self.checker);
-        for at in caught_up {
-            checker.note(Operation::CaughtUp {
-                user: self.user(at).value(),
-                device: self.base,
-                at: now_ns / 1_000,
-            });
-        }
-        Judged::of(&checker.finish(), true)
+    fn device(&self, at: usize) -> DeviceId {
+        DeviceId(self.base + (at % self.devices) as u64)
     }
 
     fn welcome(&mut self, at: usize, welcome: &Welcome<'_>, out: &mut Vec<u8>) -> Heard {
@@ -149,13 +101,8 @@ impl Millpond {
             });
             encode(&sync, out);
         }
-        let heartbeat_ms = if self.background {
-            welcome.ping_idle_ms
-        } else {
-            welcome.ping_active_ms
-        };
         Heard::Established {
-            heartbeat: Duration::from_millis(heartbeat_ms),
+            heartbeat: Duration::from_millis(welcome.ping_idle_ms),
         }
     }
 
@@ -184,37 +131,29 @@ impl Millpond {
         record: &Record<'_>,
         heard: &mut Vec<Heard>,
     ) -> anyhow::Result<()> {
-        let own = record.origin.map(|origin| origin.client_msg_id);
-        let number = match own {
-            Some(id) => id.wrapping_sub(self.first_message),
-            None => {
-                ensure!(
-                    record.payload.len() == BODY_BYTES
-                        && record.payload[STAMP_BYTES..]
-                            .iter()
-                            .all(|byte| *byte == 0xA5),
-                    "a payload that is not what was sent"
-                );
-                heard.push(Heard::Delivered {
-                    number: word(record.payload, 8),
-                });
-                word(record.payload, 8)
-            }
+        let own = record
+            .origin
+            .map(|origin| (origin.device.0, origin.client_msg_id));
+        // What this very device sent comes back without its payload.
+        let payload = match own {
+            Some((device, _)) if device == self.device(at).0 => None,
+            _ => Some(number(record.payload)?),
         };
+        heard.extend(payload.map(|number| Heard::Delivered { number }));
         let Conversation::Direct(other) = record.conversation else {
             bail!("a record of a conversation that nobody began");
         };
         let user = self.user(at).value();
         self.checker.note(Operation::Delivered {
             user,
-            device: self.base,
+            device: self.device(at).0,
             epoch: self.people[at].epoch,
             cursor,
             conversation: Named::direct(user, other.value()),
             seq: record.seq,
             sender: if own.is_some() { user } else { other.value() },
-            origin: own.map(|id| (self.base, id)),
-            payload: own.is_none().then_some(number),
+            origin: own,
+            payload,
             at: record.server_ms,
         });
         Ok(())
@@ -239,7 +178,7 @@ impl Millpond {
                 for ack in acks.acks.iter() {
                     self.checker.note(Operation::Acked {
                         user,
-                        device: self.base,
+                        device: self.device(at).0,
                         id: ack.client_msg_id,
                         seq: ack.seq,
                         at: 0,
@@ -275,7 +214,7 @@ impl Protocol for Millpond {
         if at == self.people.len() {
             self.people.push(Person::NEW);
         }
-        let (user, device) = (self.user(at), self.device());
+        let (user, device) = (self.user(at), self.device(at));
         let person = &mut self.people[at];
         person.lives = person.lives.saturating_add(1);
         let resume = person.resume();
@@ -286,7 +225,7 @@ impl Protocol for Millpond {
         let now_s = u32::try_from(unix_ms() / 1_000).unwrap_or(u32::MAX);
         out.extend_from_slice(&PREFACE);
         let hello = Hello {
-            background: self.background,
+            background: true,
             auth_kind: if resume.is_some() {
                 Hello::AUTH_RESUME
             } else {
@@ -321,9 +260,64 @@ impl Protocol for Millpond {
     }
 }
 
-fn word(bytes: &[u8], from: usize) -> u64 {
-    let word = bytes
-        .get(from..from + 8)
-        .and_then(|word| word.try_into().ok());
-    word.map_or(0, u64::from_be_bytes)
+impl Messaging for Millpond {
+    fn echoes(&self) -> bool {
+        false
+    }
+
+    fn acks(&self) -> bool {
+        true
+    }
+
+    fn message(
+        &mut self,
+        (from, to): (usize, usize),
+        number: u64,
+        intended_ns: u64,
+        out: &mut Vec<u8>,
+    ) {
+        let mut body = [FILLING; BODY_BYTES];
+        body[..8].copy_from_slice(&intended_ns.to_be_bytes());
+        body[8..16].copy_from_slice(&number.to_be_bytes());
+        body[16..STAMP_BYTES].copy_from_slice(&(from as u64).to_be_bytes());
+        let id = self.first_message + number;
+        let (user, other) = (self.user(from).value(), self.user(to).value());
+        self.checker.note(Operation::Sent {
+            user,
+            device: self.device(from).0,
+            id,
+            conversation: Named::direct(user, other),
+            payload: number,
+            at: intended_ns / 1_000,
+        });
+        let send = Frame::Send(Send {
+            client_msg_id: id,
+            conversation: Conversation::Direct(self.user(to)),
+            after: None,
+            kind: Kind::TEXT,
+            payload: &body,
+        });
+        encode(&send, out);
+    }
+
+    fn judge(&mut self, caught_up: Vec<usize>, now_ns: u64) -> Judged {
+        let mut checker = std::mem::take(&mut self.checker);
+        for at in caught_up {
+            checker.note(Operation::CaughtUp {
+                user: self.user(at).value(),
+                device: self.device(at).0,
+                at: now_ns / 1_000,
+            });
+        }
+        Judged::of(&checker.finish(), true)
+    }
+}
+
+/// The number of a message of this run.
+fn number(payload: &[u8]) -> anyhow::Result<u64> {
+    let ours =
+        payload.len() == BODY_BYTES && payload[STAMP_BYTES..].iter().all(|byte| *byte == FILLING);
+    ensure!(ours, "a payload that is not what was sent");
+    let number = payload[8..].first_chunk().expect("bodies are longer");
+    Ok(u64::from_be_bytes(*number))
 }

@@ -5,11 +5,15 @@
 //! that the connecting side was given; so one half is what the kernel has two of for each pair. Where only root may count
 //! the kernel's objects, it is half of the memory that a pair took, ports and all: the floor is then some 100 bytes too high.
 
-use super::Quiet;
+use crate::args::{self, Waiting};
 use crate::clock::{Clock, SECOND_NS};
-use crate::crowd::{Crowd, Heard, Mute, Protocol, Ramp};
+use crate::crowd::{Crowd, Mute, Ramp};
+use crate::look::Quiet;
 use crate::memory::anonymous_bytes;
+use crate::preflight;
 use crate::program::Program;
+use crate::protocol::{Heard, Protocol};
+use crate::report::{Bars, Better, Figures, Report, Table, Verdict};
 use crate::target::Target;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -26,21 +30,95 @@ const TABLE_BYTES: f64 = NODE_BYTES + 8.0;
 /// Bytes of one half each, in the kernel.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Floor {
-    pub(super) pairs: u32,
+    pub(crate) pairs: u32,
     /// An accepted socket, without the place in a table by which a process knows it.
     pub(crate) accepted: f64,
     /// Whether the kernel's objects were counted for it, or only memory.
-    pub(super) by_objects: bool,
+    pub(crate) by_objects: bool,
     /// One client of the crowd: socket, port, place in a ring's table, armed poll.
     pub(crate) client: f64,
     /// Connections per second that the bare server accepted from the same generator.
-    pub(super) accepts_per_second: f64,
+    pub(crate) accepts_per_second: f64,
+}
+
+/// `bench floor`: what a socket costs by what waits on it.
+pub fn run(args: &args::Floor, program: &Program) -> anyhow::Result<Verdict> {
+    preflight::connections(args.connections)?;
+    let quiet = Quiet::new(&program.stop, args.connections);
+    let floor = measure(program, args.connections, &quiet)?;
+    let mut waiting = Vec::new();
+    for way in [Waiting::Poll, Waiting::Receive, Waiting::Epoll] {
+        if quiet.stop.is_set() {
+            break;
+        }
+        let most = match way {
+            Waiting::Epoll => args::CONNECTIONS_MAX,
+            Waiting::Nothing | Waiting::Poll | Waiting::Receive => PAIRS_MAX,
+        };
+        let count = args.connections.min(most);
+        let pairs = pairs(program, count, way, Mute::Listening, &quiet)?;
+        let bytes = pairs.bytes - floor.client;
+        waiting.push(Way {
+            waiting: way.name(),
+            sockets: count,
+            bytes,
+            ratio: bytes / floor.accepted,
+        });
+    }
+    let parameters = serde_json::json!({ "connections": args.connections });
+    let figures = FloorFigures { floor, waiting };
+    let bars = figures.bars();
+    let mut report = Report::new("floor", program, parameters, figures);
+    report.interrupted = quiet.stop.is_set();
+    report.bars(bars);
+    report.publish(&args.output)
+}
+
+#[derive(Debug, Serialize)]
+struct FloorFigures {
+    #[serde(flatten)]
+    floor: Floor,
+    waiting: Vec<Way>,
+}
+
+/// Sockets that something waits on, each with its place in a table of the process.
+#[derive(Debug, Serialize)]
+struct Way {
+    waiting: &'static str,
+    sockets: u32,
+    bytes: f64,
+    ratio: f64,
+}
+
+impl FloorFigures {
+    fn bars(&self) -> Bars {
+        let bars = Bars::new("an accepted socket, in the kernel", "bytes", Better::Lower)
+            .value("nothing waits", self.floor.accepted);
+        let ways = self.waiting.iter();
+        ways.fold(bars, |bars, way| bars.value(way.waiting, way.bytes))
+    }
+}
+
+impl Figures for FloorFigures {
+    fn table(&self) -> Table {
+        let mut table = Table::default();
+        let floor = &self.floor;
+        table.numbers("pairs", [Some(f64::from(floor.pairs))]);
+        table.numbers("bare accepted socket, bytes", [Some(floor.accepted)]);
+        for way in &self.waiting {
+            table.numbers(&format!("{} waits, bytes", way.waiting), [Some(way.bytes)]);
+            table.numbers("  ÷ bare accepted socket", [Some(way.ratio)]);
+        }
+        table.numbers("a client of the generator, bytes", [Some(floor.client)]);
+        table.numbers("accepts per second", [Some(floor.accepts_per_second)]);
+        table
+    }
 }
 
 pub(crate) fn measure(program: &Program, connections: u32, quiet: &Quiet) -> anyhow::Result<Floor> {
     let count = connections.min(PAIRS_MAX);
-    let bare = pairs(program, count, Mute::Deaf, quiet)?;
-    let armed = pairs(program, count, Mute::Listening, quiet)?;
+    let bare = pairs(program, count, Waiting::Nothing, Mute::Deaf, quiet)?;
+    let armed = pairs(program, count, Waiting::Nothing, Mute::Listening, quiet)?;
     let by_memory = bare.bytes / 2.0 - TABLE_BYTES;
     let accepted = bare.half.map_or(by_memory, |half| half - NODE_BYTES);
     Ok(Floor {
@@ -60,8 +138,14 @@ struct Pairs {
     per_second: f64,
 }
 
-fn pairs(program: &Program, count: u32, mute: Mute, quiet: &Quiet) -> anyhow::Result<Pairs> {
-    let server = Target::bare(program, None, count)?;
+fn pairs(
+    program: &Program,
+    count: u32,
+    waiting: Waiting,
+    mute: Mute,
+    quiet: &Quiet,
+) -> anyhow::Result<Pairs> {
+    let server = Target::bare(program, count, waiting)?;
     let own = rustix::process::getpid();
     let clock = Clock::new();
     let mut crowd = bare_crowd(count, server.address, clock, mute)?;

@@ -1,11 +1,12 @@
 //! Messages to random ones of a crowd: sent by a few, at a rate, each measured from when it should have left.
 
-use super::figures::MessageFigures;
-use super::millpond::Millpond;
 use crate::clock::SECOND_NS;
-use crate::crowd::{Crowd, Heard};
-use crate::latency::{Latency, Origin, microseconds};
+use crate::course::{Course, People};
+use crate::crowd::Crowd;
+use crate::latency::{Latency, Origin, Summary, microseconds};
+use crate::protocol::Heard;
 use crate::schedule::{Arrivals, Random, Schedule};
+use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ const SEED: u64 = 0x7261_6e64;
 const GRACE_NS: u64 = 10 * SECOND_NS;
 const WAIT_MAX: Duration = Duration::from_millis(5);
 
-pub(super) struct Messages {
+pub(crate) struct Traffic {
     schedule: Option<Schedule>,
+    width: usize,
     count: u64,
     sent: u64,
     ends_ns: u64,
@@ -29,19 +31,28 @@ pub(super) struct Messages {
     delivered: u64,
     refused: u64,
     lost: u64,
-    pub(super) acks: Latency,
-    pub(super) deliveries: Latency,
+    acks: Latency,
+    deliveries: Latency,
+    /// Of messages, until the last of their deliveries.
+    wholes: Latency,
     lag: Latency,
 }
 
 struct Flight {
     intended_ns: u64,
     acked: bool,
-    delivered: bool,
+    /// Deliveries that have not come.
+    left: u32,
 }
 
-impl Messages {
-    pub(super) fn new(crowd: &Crowd<Millpond>, count: u64, rate: u32, now_ns: u64) -> Self {
+impl Traffic {
+    /// `width`: clients that are devices of one user; a message reaches the recipient's, and the sender's other ones.
+    pub(crate) fn new(
+        crowd: &Crowd<People>,
+        width: usize,
+        (count, rate): (u64, u32),
+        now_ns: u64,
+    ) -> Self {
         let standing = usize::try_from(crowd.counts().begun).unwrap_or(usize::MAX);
         let senders: Vec<_> = (0..standing)
             .filter(|at| crowd.stands(*at))
@@ -52,6 +63,7 @@ impl Messages {
         let schedule = Schedule::new(Arrivals::Poisson, rate, now_ns, now_ns + 2 * lasts_ns);
         Self {
             schedule: (count > 0).then_some(schedule),
+            width,
             count,
             sent: 0,
             ends_ns: now_ns,
@@ -65,16 +77,17 @@ impl Messages {
             lost: 0,
             acks: Latency::default(),
             deliveries: Latency::default(),
+            wholes: Latency::default(),
             lag: Latency::default(),
         }
     }
 
     /// Everything was sent, and is there or will not be.
-    pub(super) fn is_over(&self, now_ns: u64) -> bool {
+    pub(crate) fn is_over(&self, now_ns: u64) -> bool {
         self.schedule.is_none() && (self.flights.is_empty() || now_ns > self.ends_ns + GRACE_NS)
     }
 
-    pub(super) fn send_due(&mut self, crowd: &mut Crowd<Millpond>, now_ns: u64) {
+    pub(crate) fn send_due(&mut self, crowd: &mut Crowd<People>, now_ns: u64) {
         while let Some(intended_ns) = self.schedule.as_mut().and_then(|all| all.take_due(now_ns)) {
             self.lag.record(now_ns - intended_ns);
             self.send(crowd, intended_ns);
@@ -85,20 +98,28 @@ impl Messages {
         }
     }
 
-    fn send(&mut self, crowd: &mut Crowd<Millpond>, intended_ns: u64) {
-        let number = self.sent;
+    fn send(&mut self, crowd: &mut Crowd<People>, intended_ns: u64) {
+        let number = crowd.number_message();
         self.sent += 1;
         let sender = self.pick(self.senders.len());
         let from = self.senders[sender];
         let to = match self.pick(self.standing) {
-            to if to == from => (to + 1) % self.standing,
+            to if to / self.width == from / self.width => (to + self.width) % self.standing,
             to => to,
         };
-        self.involved.extend([from, to]);
+        let (from, to) = match crowd.protocol.echoes() {
+            true => (to, to),
+            false => (from, to),
+        };
+        for at in [from, to] {
+            let first = at - at % self.width;
+            self.involved
+                .extend(first..(first + self.width).min(self.standing));
+        }
         let flight = Flight {
             intended_ns,
-            acked: false,
-            delivered: false,
+            acked: !crowd.protocol.acks(),
+            left: u32::try_from(2 * self.width - 1).expect("devices of a user are few"),
         };
         self.flights.insert(number, flight);
         crowd.say(from, |people, out| {
@@ -111,7 +132,7 @@ impl Messages {
     }
 
     /// Takes what the crowd heard of messages.
-    pub(super) fn hear(&mut self, crowd: &mut Crowd<Millpond>, now_ns: u64) {
+    pub(crate) fn hear(&mut self, crowd: &mut Crowd<People>, now_ns: u64) {
         for heard in std::mem::take(&mut crowd.messages) {
             match heard {
                 Heard::Acked { number } => self.note(number, now_ns, false),
@@ -126,45 +147,51 @@ impl Messages {
         let Some(flight) = self.flights.get_mut(&number) else {
             return;
         };
-        let (seen, latency) = if delivery {
-            (&mut flight.delivered, &mut self.deliveries)
-        } else {
-            (&mut flight.acked, &mut self.acks)
-        };
-        if !std::mem::replace(seen, true) {
-            latency.record(now_ns - flight.intended_ns);
-            self.delivered += u64::from(delivery);
+        let latency_ns = now_ns - flight.intended_ns;
+        if delivery && flight.left > 0 {
+            flight.left -= 1;
+            self.deliveries.record(latency_ns);
+            self.delivered += 1;
+            if flight.left == 0 {
+                self.wholes.record(latency_ns);
+            }
+        } else if !delivery && !std::mem::replace(&mut flight.acked, true) {
+            self.acks.record(latency_ns);
         }
-        if flight.acked && flight.delivered {
+        if flight.acked && flight.left == 0 {
             self.flights.remove(&number);
         }
     }
 
+    /// Nothing more is sent.
+    pub(crate) fn stop(&mut self, now_ns: u64) {
+        if self.schedule.take().is_some() {
+            self.ends_ns = now_ns;
+        }
+    }
+
     /// What is not there now never came.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         for (_, flight) in self.flights.drain() {
             self.acks.lose(u64::from(!flight.acked));
-            self.deliveries.lose(u64::from(!flight.delivered));
+            self.deliveries.lose(flight.left.into());
+            self.wholes.lose(u64::from(flight.left > 0));
             self.lost += 1;
         }
     }
 
-    pub(super) fn wait(&self, now_ns: u64) -> Duration {
+    pub(crate) fn wait(&self, now_ns: u64) -> Duration {
         let next_ns = self.schedule.as_ref().and_then(Schedule::peek_ns);
         let left = next_ns.map(|next_ns| Duration::from_nanos(next_ns.saturating_sub(now_ns)));
         left.map_or(WAIT_MAX, |left| left.min(WAIT_MAX))
     }
 
-    pub(super) fn delivered(&self) -> u64 {
+    pub(crate) fn delivered(&self) -> u64 {
         self.delivered
     }
 
-    pub(super) fn lost(&self) -> u64 {
-        self.lost
-    }
-
     /// Who should hold all that was sent to them; nobody where something was lost or refused, which is told already.
-    pub(super) fn caught_up(&self) -> Vec<usize> {
+    pub(crate) fn caught_up(&self) -> Vec<usize> {
         if self.lost > 0 || self.refused > 0 {
             return Vec::new();
         }
@@ -173,8 +200,21 @@ impl Messages {
         involved
     }
 
+    /// Hands over the latencies under these names, and what is wrong with them or with the server.
+    pub(crate) fn tell(&self, course: &mut Course<'_>, names: [&'static str; 2]) {
+        if self.acks.count() > 0 {
+            course.latencies.push((names[0], self.acks.clone()));
+        }
+        course.latencies.push((names[1], self.deliveries.clone()));
+        course.void.extend(self.void(course.clients.lag_limit_ms));
+        if self.lost > 0 && !course.is_stopped() {
+            let violation = format!("{} messages did not arrive", self.lost);
+            course.violations.push(violation);
+        }
+    }
+
     /// Why the latencies must not be used.
-    pub(super) fn void(&self, lag_limit_ms: f64) -> Option<String> {
+    fn void(&self, lag_limit_ms: f64) -> Option<String> {
         let lag_ns = self.lag.quantile_ns(0.99)?;
         let limit_us = lag_limit_ms * 1_000.0;
         (microseconds(lag_ns) > limit_us).then(|| {
@@ -185,13 +225,25 @@ impl Messages {
         })
     }
 
-    pub(super) fn figures(&self) -> MessageFigures {
-        MessageFigures {
+    pub(crate) fn figures(&self) -> TrafficFigures {
+        TrafficFigures {
             sent: self.sent,
             delivered: self.delivered,
             refused: self.refused,
             acked: self.acks.summary(Origin::IntendedSend),
             arrived: self.deliveries.summary(Origin::IntendedSend),
+            whole: self.wholes.summary(Origin::IntendedSend),
         }
     }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct TrafficFigures {
+    pub(crate) sent: u64,
+    pub(crate) delivered: u64,
+    pub(crate) refused: u64,
+    pub(crate) acked: Summary,
+    pub(crate) arrived: Summary,
+    /// Until the last device had it.
+    pub(crate) whole: Summary,
 }

@@ -1,0 +1,70 @@
+//! The machine and the two sides' own memory at one moment, when it stands still.
+
+use crate::memory::{Reading, anonymous_bytes};
+use crate::program::Stop;
+use crate::target::Target;
+use std::time::{Duration, Instant};
+
+/// Waits until the machine's memory stands still, and reads it.
+pub(crate) struct Quiet {
+    pub(crate) stop: Stop,
+    /// How long it may take.
+    patience: Duration,
+}
+
+const QUIET_STEP: Duration = Duration::from_millis(150);
+const PATIENCE_MIN: Duration = Duration::from_secs(1);
+const PATIENCE_MAX: Duration = Duration::from_secs(10);
+/// Little memory moves for few connections, and nobody waits long for figures of a few.
+const PATIENCE_EACH: Duration = Duration::from_millis(1);
+const QUIET_BYTES: f64 = 1e6;
+
+impl Quiet {
+    /// For a run of so many connections.
+    pub(crate) fn new(stop: &Stop, connections: u32) -> Self {
+        let patience = PATIENCE_EACH * connections;
+        Self {
+            stop: stop.clone(),
+            patience: patience.clamp(PATIENCE_MIN, PATIENCE_MAX),
+        }
+    }
+
+    pub(crate) fn reading(&self) -> anyhow::Result<Reading> {
+        let start = Instant::now();
+        let mut last = Reading::take()?;
+        let mut still = 0;
+        while still < 3 && start.elapsed() < self.patience && !self.stop.is_set() {
+            std::thread::sleep(QUIET_STEP);
+            let now = Reading::take()?;
+            let moved = (now.used_bytes - last.used_bytes).abs();
+            still = if moved < QUIET_BYTES { still + 1 } else { 0 };
+            last = now;
+        }
+        Ok(last)
+    }
+}
+
+/// The machine, the server's own memory and the generator's, at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    machine: Reading,
+    pub(crate) server_bytes: Option<u64>,
+    pub(crate) own_bytes: u64,
+}
+
+impl Look {
+    pub(crate) fn take(target: Option<&Target>, quiet: &Quiet) -> anyhow::Result<Self> {
+        let machine = quiet.reading()?;
+        Ok(Self {
+            machine,
+            server_bytes: target.and_then(Target::own_bytes),
+            own_bytes: anonymous_bytes(rustix::process::getpid())?,
+        })
+    }
+
+    /// All that the server's side has taken since `before`, when so many clients of the crowd stand.
+    pub(crate) fn server_side(&self, before: &Self, connections: u64, client: f64) -> f64 {
+        let generator = self.own_bytes as f64 - before.own_bytes as f64;
+        self.machine.since(&before.machine) - generator - client * connections as f64
+    }
+}
