@@ -191,9 +191,11 @@ fn storm(
     Ok((crowd.scatter(), Some(storm)))
 }
 
-/// How long the server may take to see that all have gone, and then to close what they used.
+/// How long the server may take to see that all have gone, and then to close the rings that they used; few used only one.
 const EMPTY_WITHIN: Duration = Duration::from_secs(60);
 const CLOSE_WITHIN: Duration = Duration::from_secs(8);
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
+const FEW: u32 = 10_000;
 
 /// What the server keeps when all have gone.
 fn left(course: &Course<'_>, target: &Target) -> anyhow::Result<Option<u64>> {
@@ -201,7 +203,12 @@ fn left(course: &Course<'_>, target: &Target) -> anyhow::Result<Option<u64>> {
     while !course.is_stopped() && patience.elapsed() < EMPTY_WITHIN {
         let held = metrics(target)?.and_then(|metrics| metrics.sum("gateway_connections"));
         if held.is_none_or(|held| held == 0.0) {
-            std::thread::sleep(CLOSE_WITHIN);
+            let rings_close = course.clients.connections > FEW;
+            std::thread::sleep(if rings_close {
+                CLOSE_WITHIN
+            } else {
+                SEEN_WITHIN
+            });
             break;
         }
         std::thread::sleep(Duration::from_millis(500));

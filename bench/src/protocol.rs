@@ -74,8 +74,7 @@ pub(crate) trait Messaging: Protocol {
 
     /// What the checker says of all that was heard, where there is one for this protocol; `caught_up` names those who should
     /// hold everything that was sent to them.
-    fn judge(&mut self, caught_up: Vec<usize>, now_ns: u64) -> Judged {
-        let (_, _) = (caught_up, now_ns);
+    fn judge(&mut self, _caught_up: Vec<usize>, _now_ns: u64) -> Judged {
         Judged::default()
     }
 }

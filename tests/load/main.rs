@@ -83,7 +83,7 @@ fn the_generator_knows_its_own_ceiling() {
 
 #[test]
 fn what_waits_on_a_socket_costs_memory() {
-    let figures = figures("floor", &["--connections", "10000"]);
+    let figures = figures("floor", &["--connections", "1000"]);
     let ways = figures["waiting"].as_array().expect("three ways");
     assert_eq!(ways.len(), 3, "{figures}");
     let accepted = number(&figures, "/accepted");
