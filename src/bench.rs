@@ -40,7 +40,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         std::process::exit(diff::run(arguments)?.exit_code());
     }
     let verdict = match &arguments.scenario {
-        Scenario::Suite(bench @ Bench::RawEchoServer(_)) => millpond_bench::run(bench, &program)?,
+        // Servers end at once when they are told to.
+        Scenario::Suite(bench @ (Bench::RawEchoServer(_) | Bench::BareServer(_))) => {
+            millpond_bench::run(bench, &program)?
+        }
         Scenario::Suite(bench) => {
             stop_on_signals(&program.stop)?;
             millpond_bench::run(bench, &program)?

@@ -181,7 +181,7 @@ pub struct Clients {
     #[arg(long, value_enum, default_value_t = Speech::Millpond)]
     pub protocol: Speech,
     /// Seconds between heartbeats [default: what the server tells its clients; 60 with other protocols than millpond]
-    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=1600))]
     pub heartbeat: Option<u32>,
     /// Path of a WebSocket server
     #[arg(long, default_value = "/")]

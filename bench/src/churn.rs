@@ -3,14 +3,16 @@
 use crate::args::Churn;
 use crate::clock::SECOND_NS;
 use crate::course::{Course, TURN, cores};
-use crate::latency::{Origin, Summary};
+use crate::latency::{Latency, Origin, Summary};
 use crate::look::Look;
 use crate::program::Program;
 use crate::progress::Progress;
 use crate::report::{Figures, Table, Verdict};
 use crate::schedule::{Arrivals, Random, Schedule};
 use crate::target::Target;
+use crate::traffic::lag_beyond;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Places for those who are back before the ring has closed what they left.
 const SPARE: u32 = 4_096;
@@ -20,13 +22,13 @@ const SEED: u64 = 0x6368_7572;
 pub fn run(args: &Churn, program: &Program) -> anyhow::Result<Verdict> {
     let connections = args.clients.connections;
     let mut course = Course::begin(&args.clients, program)?;
-    let target = Target::wanted(program, &args.clients)?;
+    let target = Target::wanted(program, &args.clients, 0)?;
     let people = course.people(&target)?;
     let mut crowd = course.crowd(connections + SPARE, &target, people)?;
     course.ramp(&mut crowd, &target, connections)?;
     let connects = std::mem::take(&mut crowd.connects);
     course.latencies.push(("first connect", connects));
-    let before = Look::take(Some(&target), &course.quiet)?;
+    let before = Look::take_of(&target, &course.quiet, &mut crowd)?;
 
     let (counts, server_ns) = (crowd.counts(), target.cpu_ns());
     let start_ns = course.clock.now_ns();
@@ -36,30 +38,36 @@ pub fn run(args: &Churn, program: &Program) -> anyhow::Result<Verdict> {
     let mut progress = Progress::new("churn", args.lasts.into());
     // Ends that found a client who was not back yet.
     let mut skipped = 0_u64;
+    let mut lag = Latency::default();
     crowd.arrive(connections, course.at_rate(None));
     while schedule.peek_ns().is_some() && !course.is_stopped() {
         while let Some(intended_ns) = schedule.take_due(course.clock.now_ns()) {
+            lag.record(course.clock.now_ns() - intended_ns);
             let at = usize::try_from(random.word() % u64::from(connections))?;
             match crowd.stands(at) {
                 true => crowd.leave(at, intended_ns),
                 false => skipped += 1,
             }
         }
-        crowd.turn(TURN)?;
+        let now_ns = course.clock.now_ns();
+        let next_ns = schedule.peek_ns().unwrap_or(now_ns);
+        crowd.turn(TURN.min(Duration::from_nanos(next_ns.saturating_sub(now_ns))))?;
         progress.show(course.clock.now_ns() - start_ns, crowd.counts().left);
         course.sample(&crowd, &target)?;
     }
     let seconds = (course.clock.now_ns() - start_ns) as f64 / SECOND_NS as f64;
     let server_cores = cores(server_ns, target.cpu_ns(), seconds);
     course.until_arrived(&mut crowd, &target, "the last ones back")?;
-    let after = Look::take(Some(&target), &course.quiet)?;
+    let after = Look::take_of(&target, &course.quiet, &mut crowd)?;
     let now = crowd.counts();
     course.judge_dropped(now.dropped, "");
+    let late = lag_beyond(&lag, args.clients.lag_limit_ms);
+    course.void.extend(late);
     let connects = std::mem::take(&mut crowd.connects);
     let figures = ChurnFigures {
         connections: crowd.standing(),
         made_anew: now.established - counts.established,
-        per_second: (now.established - counts.established) as f64 / seconds,
+        per_second: (now.left - counts.left) as f64 / seconds,
         skipped,
         turned_away: now.turned_away - counts.turned_away,
         dropped: now.dropped,
@@ -76,7 +84,9 @@ pub fn run(args: &Churn, program: &Program) -> anyhow::Result<Verdict> {
 struct ChurnFigures {
     connections: u64,
     made_anew: u64,
+    /// That ended, while it lasted.
     per_second: f64,
+    /// Ends that met a client who was not back yet.
     skipped: u64,
     turned_away: u64,
     dropped: u64,
@@ -93,10 +103,14 @@ impl Figures for ChurnFigures {
         let mut row = |name: &str, value: Option<f64>| table.numbers(name, [value]);
         row("connections", Some(self.connections as f64));
         row("made anew", Some(self.made_anew as f64));
-        row("  per second", Some(self.per_second));
+        row("  ended, per second", Some(self.per_second));
         row(
             "  turned away and come again",
             Some(self.turned_away as f64),
+        );
+        row(
+            "  not back yet when their turn came",
+            Some(self.skipped as f64),
         );
         row("dropped", Some(self.dropped as f64));
         row("standing again after, p50 µs", self.connect.p50_us);

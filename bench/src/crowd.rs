@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod member;
+mod tokens;
 mod wheel;
 
 use arrivals::Arrivals;
@@ -22,6 +23,7 @@ use millpond_ring::{
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokens::{Kind, parts, token};
 use wheel::Wheel;
 
 /// What sockets do that only connect.
@@ -64,8 +66,8 @@ pub(crate) struct Crowd<P> {
     deferred: VecDeque<(Token, Op)>,
     spare: Vec<Vec<u8>>,
     heard: Vec<Heard>,
-    /// What acks and deliveries meant, for whoever counts messages.
-    pub(crate) messages: Vec<Heard>,
+    /// What acks, deliveries and refusals meant, for whoever counts messages.
+    messages: Vec<Heard>,
     numbers: u64,
     arrivals: Arrivals,
     counts: Counts,
@@ -89,28 +91,6 @@ const SPARES_MAX: usize = 4_096;
 /// How long a client that was turned away waits.
 const AGAIN_AFTER_NS: u64 = 200_000_000;
 const SEED: u64 = 0x636f_7264;
-
-/// What a token stands for: its second byte; the client's life and index are behind it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Readable,
-    Recv,
-    Send,
-    Writable,
-    Close,
-}
-
-const KINDS: [Kind; 5] = [
-    Kind::Readable,
-    Kind::Recv,
-    Kind::Send,
-    Kind::Writable,
-    Kind::Close,
-];
-
-fn token(kind: Kind, life: u8, at: u32) -> Token {
-    Token((kind as u64) << 40 | u64::from(life) << 32 | u64::from(at))
-}
 
 /// How many rings so many sockets need here, with their sizes.
 pub(crate) fn plan(connections: u32) -> Plan {
@@ -200,28 +180,62 @@ impl<P: Protocol> Crowd<P> {
             .is_some_and(|member| member.state == State::Established)
     }
 
+    /// What acks, deliveries and refusals have come since it was last asked.
+    pub(crate) fn take_messages(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.messages)
+    }
+
     /// A number that no message of this crowd had before.
     pub(crate) fn number_message(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers - 1
     }
 
-    /// Operations that the rings have not taken yet.
+    /// Operations that the rings have not taken yet, and clients whose sockets are full.
     pub(crate) fn backlog(&self) -> usize {
-        self.deferred.len()
+        self.deferred.len() + self.unsent.len()
     }
 
-    /// Ends the connection of a client that stands, who should have come back at `intended_ns`.
+    /// Whether a client's socket is full.
+    pub(crate) fn blocks(&self, at: usize) -> bool {
+        self.unsent.contains_key(&index(at))
+    }
+
+    /// Clients who have ever begun.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Ends the connection of a client that stands, who should have come back at `intended_ns`. What waits on the socket
+    /// would keep it open: it is closed when that has ended.
     pub(crate) fn leave(&mut self, at: usize, intended_ns: u64) {
         let member = &mut self.members[at];
         let (slot, life, at) = (member.slot(), member.life, index(at));
         member.leave(intended_ns);
+        self.counts.left += 1;
+        let cancel = Op::Cancel {
+            target: token(Kind::Readable, life, at),
+            slot: Some(slot),
+        };
+        self.deferred
+            .push_back((token(Kind::Cancel, life, at), cancel));
+    }
+
+    /// Nothing waits any more on the socket of a client that leaves.
+    fn left(&mut self, at: u32) {
+        self.close(at);
+        let now_ns = self.clock.now_ns();
+        self.arrivals.again.push_back((now_ns, at));
+    }
+
+    fn close(&mut self, at: u32) {
+        let member = &mut self.members[at as usize];
+        let (slot, life) = (member.slot(), member.life);
+        member.end();
         self.partials.remove(&at);
         self.unsent.remove(&at);
         self.deferred
             .push_back((token(Kind::Close, life, at), Op::Close { slot }));
-        self.counts.left += 1;
-        self.arrivals.again.push_back((intended_ns, at));
     }
 
     /// Sends what `put` appends, as this client.
@@ -330,7 +344,9 @@ impl<P: Protocol> Crowd<P> {
                 member.beats = false;
                 continue;
             }
-            self.counts.heartbeats_missed += u64::from(member.awaits_answer());
+            let missed = u64::from(member.awaits_answer());
+            self.counts.heartbeats_missed += missed;
+            self.heartbeats.lose(missed);
             let next_ns = member.beat(due_ns);
             self.counts.heartbeats += 1;
             self.wheel.set(at, next_ns);
@@ -342,7 +358,16 @@ impl<P: Protocol> Crowd<P> {
 
     fn complete(&mut self, completion: Completion) -> anyhow::Result<()> {
         let (kind, life, at) = parts(completion.token);
-        let current = self.members[at as usize].life == life;
+        let member = &self.members[at as usize];
+        let current = member.life == life;
+        if current && member.state == State::Leaving && matches!(kind, Kind::Readable | Kind::Recv)
+        {
+            if let Extra::Buffer(id) = completion.extra {
+                self.rings.give_back(id);
+            }
+            self.left(at);
+            return Ok(());
+        }
         match (kind, completion.extra) {
             (Kind::Send, Extra::Sent(bytes)) => self.sent(at, current, bytes, completion.result),
             (Kind::Recv, Extra::Buffer(id)) => {
@@ -358,7 +383,7 @@ impl<P: Protocol> Crowd<P> {
             (Kind::Readable, _) if completion.result < 0 => self.gone(at),
             (Kind::Readable, _) => self.recv(at),
             (Kind::Writable, _) => self.writable(at, completion.result),
-            (Kind::Send | Kind::Close, _) => {}
+            (Kind::Send | Kind::Close | Kind::Cancel, _) => {}
         }
         Ok(())
     }
@@ -400,10 +425,16 @@ impl<P: Protocol> Crowd<P> {
             .protocol
             .received(at as usize, bytes, &mut out, &mut heard);
         let taken = taken.with_context(|| format!("client {at}"))?;
+        let comes = self.members[at as usize].state == State::Coming;
+        let refused = comes && heard.iter().any(|one| matches!(one, Heard::Refused { .. }));
         for one in heard.drain(..) {
             self.hear(at, one);
         }
         self.heard = heard;
+        if refused {
+            self.gone(at);
+            return Ok(());
+        }
         if out.is_empty() {
             self.spare.push(out);
         } else {
@@ -430,7 +461,7 @@ impl<P: Protocol> Crowd<P> {
                 // Heartbeats of those who came together do not come together.
                 let first_ns = now_ns + 1 + self.random.word() % every_ns.max(1);
                 let member = &mut self.members[at as usize];
-                if member.state == State::Established {
+                if member.state != State::Coming {
                     return;
                 }
                 member.establish(every_ns);
@@ -529,18 +560,13 @@ impl<P: Protocol> Crowd<P> {
 
     /// The server, or the way to it, has ended this connection.
     fn gone(&mut self, at: u32) {
-        let member = &mut self.members[at as usize];
-        let (slot, life) = (member.slot(), member.life);
+        let member = &self.members[at as usize];
         let stood = member.state == State::Established;
         if member.is_gone() {
             return;
         }
-        member.end();
-        self.partials.remove(&at);
-        self.unsent.remove(&at);
+        self.close(at);
         self.protocol.lost(at as usize);
-        self.deferred
-            .push_back((token(Kind::Close, life, at), Op::Close { slot }));
         if stood {
             self.counts.dropped += 1;
             return;
@@ -554,10 +580,4 @@ impl<P: Protocol> Crowd<P> {
 
 fn index(at: usize) -> u32 {
     u32::try_from(at).expect("a crowd is counted in 32 bits")
-}
-
-fn parts(token: Token) -> (Kind, u8, u32) {
-    let [_, _, kind, life, a, b, c, d] = token.0.to_be_bytes();
-    let kind = KINDS[usize::from(kind)];
-    (kind, life, u32::from_be_bytes([a, b, c, d]))
 }

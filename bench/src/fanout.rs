@@ -24,19 +24,19 @@ pub fn run(args: &Fanout, program: &Program) -> anyhow::Result<Verdict> {
         "{connections} connections are not two or more users with {width} devices each"
     );
     let mut course = Course::begin(&args.clients, program)?;
-    let target = Target::wanted(program, &args.clients)?;
+    let target = Target::wanted(program, &args.clients, 0)?;
     let people = Box::new(course.ours(&target, width)?);
     let mut crowd = course.crowd(connections, &target, people)?;
     course.ramp(&mut crowd, &target, connections)?;
     let start_ns = course.clock.now_ns();
     let (count, server_ns) = (u64::from(args.messages), target.cpu_ns());
-    let mut traffic = Traffic::new(&crowd, width as usize, (count, args.rate), start_ns);
+    let mut traffic = Traffic::new(&mut crowd, width as usize, (count, args.rate), start_ns);
     let copies = u64::from(2 * width - 1);
     let mut progress = Progress::counted("deliveries", count * copies, "deliveries");
     while !traffic.is_over(course.clock.now_ns()) && !course.is_stopped() {
         traffic.send_due(&mut crowd, course.clock.now_ns());
         crowd.turn(traffic.wait(course.clock.now_ns()))?;
-        traffic.hear(&mut crowd, course.clock.now_ns());
+        traffic.hear(&crowd.take_messages(), course.clock.now_ns());
         progress.show(course.clock.now_ns() - start_ns, traffic.delivered());
         course.sample(&crowd, &target)?;
     }

@@ -29,7 +29,7 @@ pub fn run(args: &Idle, program: &Program) -> anyhow::Result<Verdict> {
     eprintln!("floor: bare sockets on this kernel");
     let floor = floor::measure(program, args.clients.connections, &course.quiet)?;
     let before = Look::take(None, &course.quiet)?;
-    let target = Target::wanted(program, &args.clients)?;
+    let target = Target::wanted(program, &args.clients, 0)?;
     let people = course.people(&target)?;
     let crowd = course.crowd(args.clients.connections, &target, people)?;
     let figures = phases(args, &mut course, crowd, &target, &floor, &before)?;
@@ -56,11 +56,11 @@ fn phases(
     let clock_ns = || (target.cpu_ns(), own_cpu_ns().ok());
     let begun = clock_ns();
     let half = course.ramp(&mut crowd, target, all / 2)?;
-    let look_half = Look::take(Some(target), &course.quiet)?;
+    let look_half = Look::take_of(target, &course.quiet, &mut crowd)?;
     let half_standing = crowd.standing();
     let whole = course.ramp(&mut crowd, target, all)?;
     let connected = clock_ns();
-    let look = Look::take(Some(target), &course.quiet)?;
+    let look = Look::take_of(target, &course.quiet, &mut crowd)?;
     let memory = Memory::new(&figures::Measured {
         before,
         started: &started,
@@ -147,7 +147,7 @@ fn messages(
     while !traffic.is_over(course.clock.now_ns()) && !course.is_stopped() {
         traffic.send_due(crowd, course.clock.now_ns());
         crowd.turn(traffic.wait(course.clock.now_ns()))?;
-        traffic.hear(crowd, course.clock.now_ns());
+        traffic.hear(&crowd.take_messages(), course.clock.now_ns());
         progress.show(course.clock.now_ns() - start_ns, traffic.delivered());
         course.sample(crowd, target)?;
     }
@@ -164,7 +164,7 @@ fn storm(
     target: &Target,
 ) -> anyhow::Result<(People, Option<Storm>)> {
     let all = args.clients.connections;
-    let connections = u32::try_from(crowd.counts().begun)?.min(all);
+    let connections = u32::try_from(crowd.len())?;
     let people = crowd.scatter();
     if args.no_storm || course.is_stopped() {
         return Ok((people, None));
@@ -184,7 +184,7 @@ fn storm(
         per_second: counts.established as f64 / seconds,
         turned_away: counts.turned_away,
         dropped: counts.dropped,
-        closed_by_the_server: growth(&before, &metrics(target)?, "gateway_closed_total"),
+        closed_by_the_server: growth(&before, &metrics(target)?, "millpond_gateway_closed_total"),
         server_cores: cores(server_ns, target.cpu_ns(), seconds),
     };
     course.judge_dropped(counts.dropped, " after the storm");
@@ -201,7 +201,7 @@ const FEW: u32 = 10_000;
 fn left(course: &Course<'_>, target: &Target) -> anyhow::Result<Option<u64>> {
     let patience = Instant::now();
     while !course.is_stopped() && patience.elapsed() < EMPTY_WITHIN {
-        let held = metrics(target)?.and_then(|metrics| metrics.sum("gateway_connections"));
+        let held = metrics(target)?.and_then(|metrics| metrics.sum("millpond_gateway_connections"));
         if held.is_none_or(|held| held == 0.0) {
             let rings_close = course.clients.connections > FEW;
             std::thread::sleep(if rings_close {

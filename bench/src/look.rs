@@ -1,7 +1,10 @@
 //! The machine and the two sides' own memory at one moment, when it stands still.
 
+use crate::course::TURN;
+use crate::crowd::Crowd;
 use crate::memory::{Reading, anonymous_bytes};
 use crate::program::Stop;
+use crate::protocol::Protocol;
 use crate::target::Target;
 use std::time::{Duration, Instant};
 
@@ -30,11 +33,25 @@ impl Quiet {
     }
 
     pub(crate) fn reading(&self) -> anyhow::Result<Reading> {
+        self.reading_while(&mut || {
+            std::thread::sleep(QUIET_STEP);
+            Ok(())
+        })
+    }
+
+    /// The same, while `pass` lets some milliseconds go by: clients go on with their heartbeats.
+    pub(crate) fn reading_while(
+        &self,
+        pass: &mut dyn FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Reading> {
         let start = Instant::now();
         let mut last = Reading::take()?;
         let mut still = 0;
         while still < 3 && start.elapsed() < self.patience && !self.stop.is_set() {
-            std::thread::sleep(QUIET_STEP);
+            let step = Instant::now();
+            while step.elapsed() < QUIET_STEP {
+                pass()?;
+            }
             let now = Reading::take()?;
             let moved = (now.used_bytes - last.used_bytes).abs();
             still = if moved < QUIET_BYTES { still + 1 } else { 0 };
@@ -54,7 +71,19 @@ pub(crate) struct Look {
 
 impl Look {
     pub(crate) fn take(target: Option<&Target>, quiet: &Quiet) -> anyhow::Result<Self> {
-        let machine = quiet.reading()?;
+        Self::at(target, quiet.reading()?)
+    }
+
+    /// The same, while a crowd stands.
+    pub(crate) fn take_of<P: Protocol>(
+        target: &Target,
+        quiet: &Quiet,
+        crowd: &mut Crowd<P>,
+    ) -> anyhow::Result<Self> {
+        Self::at(Some(target), quiet.reading_while(&mut || crowd.turn(TURN))?)
+    }
+
+    fn at(target: Option<&Target>, machine: Reading) -> anyhow::Result<Self> {
         Ok(Self {
             machine,
             server_bytes: target.and_then(Target::own_bytes),

@@ -1,8 +1,7 @@
 //! `bench null`: what the generator itself can do, against a server that accepts and throws away what comes. A server's
 //! figures near these are the generator's.
 
-use crate::args::Null;
-use crate::args::Waiting;
+use crate::args::{Null, Waiting};
 use crate::clock::{Clock, SECOND_NS};
 use crate::cpu::own_cpu_ns;
 use crate::crowd::Mute;
@@ -35,10 +34,14 @@ pub fn run(args: &Null, program: &Program) -> anyhow::Result<Verdict> {
     let standing = crowd.standing();
 
     let (start_ns, cpu_ns) = (clock.now_ns(), own_cpu_ns()?);
-    let mut sent = 0_u64;
+    let (mut sent, mut next) = (0_u64, 0_u64);
     while sent < args.messages.into() && standing > 0 && !quiet.stop.is_set() {
-        while crowd.backlog() < BACKLOG_MAX && sent < args.messages.into() {
-            let at = usize::try_from(sent % standing)?;
+        for _ in crowd.backlog()..BACKLOG_MAX {
+            let at = usize::try_from(next % standing)?;
+            next += 1;
+            if crowd.blocks(at) || sent == u64::from(args.messages) {
+                continue;
+            }
             crowd.say(at, |_, out| out.extend_from_slice(&MESSAGE));
             sent += 1;
         }

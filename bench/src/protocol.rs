@@ -38,7 +38,7 @@ pub(crate) trait Protocol {
     /// Appends a heartbeat, which will be answered.
     fn heartbeat(&mut self, at: usize, out: &mut Vec<u8>);
 
-    /// The connection of a client is gone, or will be made anew.
+    /// The connection of a client was ended by the server, or on the way to it. Who leaves by himself greets again without it.
     fn lost(&mut self, at: usize);
 }
 

@@ -1,11 +1,12 @@
 //! The ceiling: a server that returns bytes as they come, by multishot recv on the same `ring` crate, and does nothing
-//! else. It also has the faults that prove that reports show them: one stall, and answers left out. Runs as a child
-//! process of `bench echo`; ends when its parent does.
+//! else. Whoever has said nothing yet waits on a poll, which costs the kernel less. It also has the faults that prove that
+//! reports show them: one stall, and answers left out. Runs as a child process of `bench echo`; ends when its parent does.
 
 use crate::args::RawEchoServer;
 use anyhow::Context;
 use millpond_ring::{
-    BufferId, BufferPlan, Completion, Extra, Full, Op, Ring, Setup, Slot, Token, Uring, Wait,
+    BufferId, BufferPlan, Completion, Events, Extra, Full, Op, Ring, Setup, Slot, Token, Uring,
+    Wait,
 };
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::Write;
@@ -53,14 +54,14 @@ impl Bound {
 }
 
 const TURN_MAX: Duration = Duration::from_secs(1);
-/// As the gateway's: what the comparison is about is not the size of queues.
+/// Queues and buffers for what is under way at a time; they count in the memory of its connections.
 const SETUP: Setup = Setup {
-    entries: 4096,
-    completions: 32_768,
+    entries: 2_048,
+    completions: 8_192,
     slots: crate::args::CONNECTIONS_MAX + 16,
     buffers: BufferPlan {
-        count: 4096,
-        bytes: 2048,
+        count: 2_048,
+        bytes: 2_048,
     },
 };
 
@@ -101,6 +102,7 @@ const ACCEPT: u64 = 0;
 const RECV: u64 = 1;
 const SEND: u64 = 2;
 const CLOSE: u64 = 3;
+const POLL: u64 = 4;
 /// Accepts outstanding at a time.
 const ACCEPTS: usize = 64;
 
@@ -139,6 +141,7 @@ impl<R: Ring> Server<R> {
             ACCEPT => self.accepted(completion.result),
             RECV => self.received(slot, &completion),
             SEND => self.sent(slot, completion),
+            POLL => self.arm(slot),
             _ => self.peers[slot.0 as usize] = Peer::default(),
         }
     }
@@ -150,9 +153,19 @@ impl<R: Ring> Server<R> {
 
     fn accepted(&mut self, result: i32) {
         if let Ok(slot) = u32::try_from(result) {
-            self.arm(Slot(slot));
+            self.wait(Slot(slot));
         }
         self.accept();
+    }
+
+    /// For its first byte; what goes wrong shows when it is read.
+    fn wait(&mut self, slot: Slot) {
+        let poll = Op::Poll {
+            slot,
+            events: Events::IN,
+            multishot: false,
+        };
+        self.push(token(slot, POLL), poll);
     }
 
     fn arm(&mut self, slot: Slot) {

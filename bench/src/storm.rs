@@ -25,10 +25,12 @@ const APART: Duration = Duration::from_millis(2);
 #[derive(Debug, Default)]
 struct Phase(AtomicU8);
 
-const ARRIVING: u8 = 0;
-const CALM: u8 = 1;
-const STORMS: u8 = 2;
-const OVER: u8 = 3;
+/// Those who stay come first.
+const STAYING: u8 = 0;
+const ARRIVING: u8 = 1;
+const CALM: u8 = 2;
+const STORMS: u8 = 3;
+const OVER: u8 = 4;
 
 impl Phase {
     fn set(&self, phase: u8) {
@@ -43,13 +45,16 @@ impl Phase {
 /// Runs the scenario and publishes its report.
 pub fn run(args: &Storm, program: &Program) -> anyhow::Result<Verdict> {
     let mut course = Course::begin(&args.clients, program)?;
-    let target = Target::wanted(program, &args.clients)?;
+    let target = Target::wanted(program, &args.clients, args.stay)?;
     let people = course.people(&target)?;
     std::thread::sleep(APART);
     let phase = Phase::default();
     // On a thread of their own: closing and opening very many sockets takes the other one its time.
     let (rounds, stayed) = std::thread::scope(|scope| {
         let stay = scope.spawn(|| stay(args, program, &target, &phase));
+        while phase.is(STAYING) && !stay.is_finished() {
+            std::thread::sleep(TURN);
+        }
         let rounds = storms(args, &mut course, &target, people, &phase);
         phase.set(OVER);
         let stayed = stay.join().expect("a panic ends the process");
@@ -98,6 +103,7 @@ fn storms(
         (crowd, round) = storm(course, crowd, target)?;
         rounds.push(round);
     }
+    course.judge_dropped(crowd.counts().dropped, " after a storm");
     Ok(rounds)
 }
 
@@ -108,13 +114,13 @@ fn storm(
     target: &Target,
 ) -> anyhow::Result<(Crowd<People>, Round)> {
     let connections = course.clients.connections;
+    course.judge_dropped(crowd.counts().dropped, " before a storm");
     let (start_ns, server_ns) = (course.clock.now_ns(), target.cpu_ns());
     let mut crowd = course.crowd(connections, target, crowd.scatter())?;
     crowd.arrive(connections, course.at_rate(None));
     course.until_arrived(&mut crowd, target, "coming back")?;
     let seconds = (course.clock.now_ns() - start_ns) as f64 / SECOND_NS as f64;
     let counts = crowd.counts();
-    course.judge_dropped(counts.dropped, " after they had come back");
     let round = Round {
         seconds,
         per_second: counts.established as f64 / seconds,
@@ -140,11 +146,11 @@ fn stay(args: &Storm, program: &Program, target: &Target, phase: &Phase) -> anyh
     let people = course.people(target)?;
     let mut crowd = course.crowd(args.stay, target, people)?;
     course.ramp(&mut crowd, target, args.stay)?;
+    phase.set(ARRIVING);
     while phase.is(ARRIVING) && !course.is_stopped() {
         crowd.turn(TURN)?;
     }
-    let calm = talk_while(CALM, phase, &course, &mut crowd, args.rate)?;
-    let storm = talk_while(STORMS, phase, &course, &mut crowd, args.rate)?;
+    let (calm, storm) = talk(phase, &course, &mut crowd, args.rate)?;
     calm.tell(&mut course, ["calm: acked", "calm: delivered"]);
     storm.tell(&mut course, ["storm: acked", "storm: delivered"]);
     course.judge_dropped(crowd.counts().dropped, ", of those who stayed");
@@ -164,25 +170,43 @@ fn stay(args: &Storm, program: &Program, target: &Target, phase: &Phase) -> anyh
     })
 }
 
-/// Messages at their rate in one phase of the run, until the last has arrived.
-fn talk_while(
-    this: u8,
+/// Messages at their rate, before the storms and during them, until the last has arrived. Those of the second kind begin when
+/// the first end: what a server owes then is in their latency.
+fn talk(
     phase: &Phase,
     course: &Course<'_>,
     crowd: &mut Crowd<People>,
     rate: u32,
-) -> anyhow::Result<Traffic> {
-    let mut traffic = Traffic::new(crowd, 1, (MESSAGES_MAX, rate), course.clock.now_ns());
-    while !traffic.is_over(course.clock.now_ns()) && !course.is_stopped() {
-        traffic.send_due(crowd, course.clock.now_ns());
-        crowd.turn(traffic.wait(course.clock.now_ns()))?;
-        traffic.hear(crowd, course.clock.now_ns());
-        if !phase.is(this) {
-            traffic.stop(course.clock.now_ns());
+) -> anyhow::Result<(Traffic, Traffic)> {
+    let now_ns = || course.clock.now_ns();
+    let mut calm = Traffic::new(crowd, 1, (MESSAGES_MAX, rate), now_ns());
+    let mut storm = None;
+    loop {
+        if storm.is_none() && !phase.is(CALM) {
+            calm.stop(now_ns());
+            storm = Some(Traffic::new(crowd, 1, (MESSAGES_MAX, rate), now_ns()));
+        }
+        let mut wait = calm.wait(now_ns());
+        calm.send_due(crowd, now_ns());
+        if let Some(storm) = &mut storm {
+            if phase.is(OVER) || course.is_stopped() {
+                storm.stop(now_ns());
+            }
+            storm.send_due(crowd, now_ns());
+            wait = wait.min(storm.wait(now_ns()));
+        }
+        crowd.turn(wait)?;
+        let heard = crowd.take_messages();
+        calm.hear(&heard, now_ns());
+        if let Some(mut storm) = storm.take_if(|storm| {
+            storm.hear(&heard, now_ns());
+            storm.is_over(now_ns()) && calm.is_over(now_ns())
+        }) {
+            calm.end();
+            storm.end();
+            return Ok((calm, storm));
         }
     }
-    traffic.end();
-    Ok(traffic)
 }
 
 /// One storm.

@@ -6,7 +6,7 @@ use crate::cpu::{self, family, process_cpu_ns};
 use crate::memory::anonymous_bytes;
 use crate::program::Program;
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -99,9 +99,14 @@ impl Target {
     }
 
     /// The one that `clients` want: named, started by their command, or one of ours.
-    pub(crate) fn wanted(program: &Program, clients: &Clients) -> anyhow::Result<Self> {
+    /// `beside`: connections that come beside those.
+    pub(crate) fn wanted(
+        program: &Program,
+        clients: &Clients,
+        beside: u32,
+    ) -> anyhow::Result<Self> {
         let Some(address) = clients.target else {
-            return Self::serve_all(program, clients.connections, clients.heartbeat);
+            return Self::serve_all(program, clients.connections + beside, clients.heartbeat);
         };
         loopback_or_allowed(address, clients.allow_remote)?;
         let (pid, child) = match &clients.start {
@@ -324,9 +329,11 @@ const SAID: &str = "said.txt";
 impl Drop for Running {
     fn drop(&mut self) {
         // Errors mean that it has ended already.
-        let _asked = kill_process(self.pid(), Signal::TERM);
-        if !self.ended_within(STOP_MAX) {
-            let _killed = self.child.kill();
+        // All of its group: a shell may have started more than one.
+        let _asked = kill_process_group(self.pid(), Signal::TERM);
+        let ended = self.ended_within(STOP_MAX);
+        if !ended || test_kill_process_group(self.pid()).is_ok() {
+            let _killed = kill_process_group(self.pid(), Signal::KILL);
             let _reaped = self.child.wait();
         }
     }

@@ -48,12 +48,14 @@ struct Flight {
 impl Traffic {
     /// `width`: clients that are devices of one user; a message reaches the recipient's, and the sender's other ones.
     pub(crate) fn new(
-        crowd: &Crowd<People>,
+        crowd: &mut Crowd<People>,
         width: usize,
         (count, rate): (u64, u32),
         now_ns: u64,
     ) -> Self {
-        let standing = usize::try_from(crowd.counts().begun).unwrap_or(usize::MAX);
+        // What was said before is not of these messages.
+        let _before = crowd.take_messages();
+        let standing = crowd.len();
         let senders: Vec<_> = (0..standing)
             .filter(|at| crowd.stands(*at))
             .take(SENDERS)
@@ -132,11 +134,11 @@ impl Traffic {
     }
 
     /// Takes what the crowd heard of messages.
-    pub(crate) fn hear(&mut self, crowd: &mut Crowd<People>, now_ns: u64) {
-        for heard in std::mem::take(&mut crowd.messages) {
+    pub(crate) fn hear(&mut self, heard: &[Heard], now_ns: u64) {
+        for heard in heard {
             match heard {
-                Heard::Acked { number } => self.note(number, now_ns, false),
-                Heard::Delivered { number } => self.note(number, now_ns, true),
+                Heard::Acked { number } => self.note(*number, now_ns, false),
+                Heard::Delivered { number } => self.note(*number, now_ns, true),
                 Heard::Refused { .. } => self.refused += 1,
                 Heard::Established { .. } | Heard::HeartbeatAnswered => {}
             }
@@ -206,23 +208,17 @@ impl Traffic {
             course.latencies.push((names[0], self.acks.clone()));
         }
         course.latencies.push((names[1], self.deliveries.clone()));
-        course.void.extend(self.void(course.clients.lag_limit_ms));
+        course
+            .void
+            .extend(lag_beyond(&self.lag, course.clients.lag_limit_ms));
         if self.lost > 0 && !course.is_stopped() {
             let violation = format!("{} messages did not arrive", self.lost);
             course.violations.push(violation);
         }
-    }
-
-    /// Why the latencies must not be used.
-    fn void(&self, lag_limit_ms: f64) -> Option<String> {
-        let lag_ns = self.lag.quantile_ns(0.99)?;
-        let limit_us = lag_limit_ms * 1_000.0;
-        (microseconds(lag_ns) > limit_us).then(|| {
-            format!(
-                "1 % of messages left more than {:.1} ms late: the generator was busy",
-                microseconds(lag_ns) / 1_000.0
-            )
-        })
+        if self.refused > 0 {
+            let violation = format!("the server refused something {} times", self.refused);
+            course.violations.push(violation);
+        }
     }
 
     pub(crate) fn figures(&self) -> TrafficFigures {
@@ -235,6 +231,17 @@ impl Traffic {
             whole: self.wholes.summary(Origin::IntendedSend),
         }
     }
+}
+
+/// Why the latencies must not be used.
+pub(crate) fn lag_beyond(lag: &Latency, limit_ms: f64) -> Option<String> {
+    let lag_ns = lag.quantile_ns(0.99)?;
+    (microseconds(lag_ns) > limit_ms * 1_000.0).then(|| {
+        format!(
+            "1 % left more than {:.1} ms late: the generator was busy",
+            microseconds(lag_ns) / 1_000.0
+        )
+    })
 }
 
 #[derive(Debug, Serialize)]

@@ -9,6 +9,8 @@ pub(super) enum State {
     /// Connecting, or proving who it is.
     Coming,
     Established,
+    /// Ended here; what waits on its socket has not ended yet.
+    Leaving,
 }
 
 /// Times are in ticks of 2^14 ns, about 16 µs, of the run's clock; they wrap after 19 hours.
@@ -83,16 +85,19 @@ impl Member {
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.state == State::Gone
+        matches!(self.state, State::Gone | State::Leaving)
     }
 
     /// Gone by its own will, to come back at once.
     pub(super) fn leave(&mut self, intended_ns: u64) {
-        self.end();
+        self.state = State::Leaving;
+        self.asked = 0;
         self.at = ticks(intended_ns);
     }
 
+    /// Completions that are still to come are those of an earlier life.
     pub(super) fn end(&mut self) {
+        self.life = self.life.wrapping_add(1);
         self.state = State::Gone;
         self.asked = 0;
     }

@@ -129,9 +129,9 @@ impl Routes {
         let metrics = target.admin.map(Metrics::read).transpose()?;
         Ok(metrics.and_then(|metrics| {
             Some(Self {
-                writes: metrics.sum("gateway_route_writes_total")?,
-                batches: metrics.sum("gateway_route_batches_total")?,
-                renewals: metrics.sum("gateway_lease_renewals_total")?,
+                writes: metrics.sum("millpond_gateway_route_writes_total")?,
+                batches: metrics.sum("millpond_gateway_route_batches_total")?,
+                renewals: metrics.sum("millpond_gateway_lease_renewals_total")?,
             })
         }))
     }
