@@ -13,7 +13,7 @@ const RATIO_MAX: f64 = 1.17;
 /// The process's own bytes: a slab entry of 64, a route of 53 and the free places of its index, a share of a ring's buffers.
 const USER_MAX: f64 = 190.0;
 /// Other memory of the machine moves both ways, a cost that is there shows in every run.
-const RUNS_MAX: u32 = 3;
+const RUNS_MAX: u32 = 5;
 
 #[test]
 fn an_idle_connection_costs_what_it_may() {
