@@ -5,7 +5,6 @@ use crate::args::{Fanout, Speech};
 use crate::clock::SECOND_NS;
 use crate::course::{Course, cores};
 use crate::program::Program;
-use crate::progress::Progress;
 use crate::report::{Figures, Judged, Table, Verdict};
 use crate::target::Target;
 use crate::traffic::{Traffic, TrafficFigures};
@@ -31,18 +30,9 @@ pub fn run(args: &Fanout, program: &Program) -> anyhow::Result<Verdict> {
     let start_ns = course.clock.now_ns();
     let (count, server_ns) = (u64::from(args.messages), target.cpu_ns());
     let mut traffic = Traffic::new(&mut crowd, width as usize, (count, args.rate), start_ns);
-    let copies = u64::from(2 * width - 1);
-    let mut progress = Progress::counted("deliveries", count * copies, "deliveries");
-    while !traffic.is_over(course.clock.now_ns()) && !course.is_stopped() {
-        traffic.send_due(&mut crowd, course.clock.now_ns());
-        crowd.turn(traffic.wait(course.clock.now_ns()))?;
-        traffic.hear(&crowd.take_messages(), course.clock.now_ns());
-        progress.show(course.clock.now_ns() - start_ns, traffic.delivered());
-        course.sample(&crowd, &target)?;
-    }
+    traffic.run(&mut course, &mut crowd, &target, "deliveries")?;
     let seconds = (course.clock.now_ns() - start_ns) as f64 / SECOND_NS as f64;
     let server_cores = cores(server_ns, target.cpu_ns(), seconds);
-    traffic.end();
     traffic.tell(&mut course, ["message acked", "delivered to a device"]);
     let dropped = crowd.counts().dropped;
     course.judge_dropped(dropped, "");
@@ -53,7 +43,7 @@ pub fn run(args: &Fanout, program: &Program) -> anyhow::Result<Verdict> {
     let figures = FanoutFigures {
         connections,
         width,
-        copies,
+        copies: traffic.copies(),
         deliveries_per_second: traffic.delivered() as f64 / seconds,
         messages: traffic.figures(),
         server_cores,

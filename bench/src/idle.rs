@@ -141,17 +141,8 @@ fn messages(
     target: &Target,
 ) -> anyhow::Result<Traffic> {
     let count = u64::from(args.messages);
-    let start_ns = course.clock.now_ns();
-    let mut traffic = Traffic::new(crowd, 1, (count, args.rate), start_ns);
-    let mut progress = Progress::counted("messages", count, "messages");
-    while !traffic.is_over(course.clock.now_ns()) && !course.is_stopped() {
-        traffic.send_due(crowd, course.clock.now_ns());
-        crowd.turn(traffic.wait(course.clock.now_ns()))?;
-        traffic.hear(&crowd.take_messages(), course.clock.now_ns());
-        progress.show(course.clock.now_ns() - start_ns, traffic.delivered());
-        course.sample(crowd, target)?;
-    }
-    traffic.end();
+    let mut traffic = Traffic::new(crowd, 1, (count, args.rate), course.clock.now_ns());
+    traffic.run(course, crowd, target, "messages")?;
     traffic.tell(course, ["message acked", "message delivered"]);
     Ok(traffic)
 }

@@ -4,8 +4,10 @@ use crate::clock::SECOND_NS;
 use crate::course::{Course, People};
 use crate::crowd::Crowd;
 use crate::latency::{Latency, Origin, Summary, microseconds};
+use crate::progress::Progress;
 use crate::protocol::Heard;
 use crate::schedule::{Arrivals, Random, Schedule};
+use crate::target::Target;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -121,7 +123,7 @@ impl Traffic {
         let flight = Flight {
             intended_ns,
             acked: !crowd.protocol.acks(),
-            left: u32::try_from(2 * self.width - 1).expect("devices of a user are few"),
+            left: u32::try_from(self.copies()).expect("devices of a user are few"),
         };
         self.flights.insert(number, flight);
         crowd.say(from, |people, out| {
@@ -170,6 +172,32 @@ impl Traffic {
         if self.schedule.take().is_some() {
             self.ends_ns = now_ns;
         }
+    }
+
+    /// Until all has arrived, or had the time to.
+    pub(crate) fn run(
+        &mut self,
+        course: &mut Course<'_>,
+        crowd: &mut Crowd<People>,
+        target: &Target,
+        what: &'static str,
+    ) -> anyhow::Result<()> {
+        let start_ns = course.clock.now_ns();
+        let mut progress = Progress::counted(what, self.count * self.copies(), what);
+        while !self.is_over(course.clock.now_ns()) && !course.is_stopped() {
+            self.send_due(crowd, course.clock.now_ns());
+            crowd.turn(self.wait(course.clock.now_ns()))?;
+            self.hear(&crowd.take_messages(), course.clock.now_ns());
+            progress.show(course.clock.now_ns() - start_ns, self.delivered);
+            course.sample(crowd, target)?;
+        }
+        self.end();
+        Ok(())
+    }
+
+    /// Deliveries of one message: to the recipient's devices, and to the sender's other ones.
+    pub(crate) fn copies(&self) -> u64 {
+        2 * self.width as u64 - 1
     }
 
     /// What is not there now never came.

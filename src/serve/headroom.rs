@@ -1,7 +1,8 @@
 //! How many connections this server has room for, and which limit binds first: for a person at the start, and in the
 //! metrics for as long as it runs. Facts are read anew each time, since limits and memory change under a running server.
 
-use millpond_backplane::metrics::{Sample, SampleKind, Source};
+use super::process::gauge;
+use millpond_backplane::metrics::{Sample, Source};
 use millpond_gateway::Budget;
 use millpond_tuning::{Headroom, Limits, Root, Wanted, headroom};
 use std::fmt::Write as _;
@@ -58,25 +59,25 @@ impl Room {
 impl Source for Room {
     fn samples(&self, into: &mut Vec<Sample>) {
         let (room, held) = self.now(&Root::default());
-        into.push(gauge(
+        into.push(count(
             "headroom_connections",
             "Connections that fit beside those held, by the limit that binds first.",
             room.connections,
         ));
-        into.push(gauge(
+        into.push(count(
             "capacity_connections",
             "Connections held, and those that fit beside them.",
             room.connections.saturating_add(held),
         ));
         into.extend(room.all.iter().map(|(limit, connections)| Sample {
             labels: vec![("limit", limit.name().to_owned())],
-            ..gauge(
+            ..count(
                 "headroom_limit_connections",
                 "Connections that fit beside those held, by each limit that bounds them.",
                 *connections,
             )
         }));
-        into.push(gauge(
+        into.push(count(
             "headroom_facts_unknown",
             "Facts about the machine that could not be read; limits that hang on them are left out.",
             room.unknown.len() as u64,
@@ -94,17 +95,10 @@ fn sum(samples: &[Sample], name: &str) -> u64 {
     of_name.map(|sample| sample.value as u64).sum()
 }
 
-fn gauge(name: &'static str, help: &'static str, value: u64) -> Sample {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "no machine holds 2^53 connections"
-    )]
-    let value = value as f64;
-    Sample {
-        name,
-        help,
-        kind: SampleKind::Gauge,
-        labels: Vec::new(),
-        value,
-    }
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "no machine holds 2^53 connections"
+)]
+fn count(name: &'static str, help: &'static str, value: u64) -> Sample {
+    gauge(name, help, value as f64)
 }

@@ -67,7 +67,7 @@ impl Source for Process {
     }
 }
 
-fn gauge(name: &'static str, help: &'static str, value: f64) -> Sample {
+pub(super) fn gauge(name: &'static str, help: &'static str, value: f64) -> Sample {
     Sample {
         name,
         help,
