@@ -51,6 +51,9 @@ pub struct Arguments {
     /// Any key of the configuration; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Stop when the process that started this one ends, in whatever way: for servers of a load test
+    #[arg(long)]
+    end_with_parent: bool,
 }
 
 impl Arguments {
@@ -111,6 +114,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let config = arguments.config()?;
     lines::start_log(&config.log)?;
     abort_on_panic();
+    if arguments.end_with_parent {
+        process::end_with_parent()?;
+    }
     process::refuse_huge_pages();
     process::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -7,6 +7,7 @@ use millpond_ring::{
     BufferPlan, Completion, Events, Extra, Op, Plan, Ring, Rings, Setup, Slot, Token, Wait, listen,
 };
 use rustix::event::epoll;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -18,8 +19,9 @@ const BACKLOG: u16 = 4_096;
 const SLOTS_MAX: u32 = 19_000;
 const TURN: Duration = Duration::from_secs(1);
 
-/// Serves until somebody ends the process.
+/// Serves until somebody ends the process, or its parent ends.
 pub(crate) fn run(args: &BareServer) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM)).context("asking to end with the parent")?;
     let listener =
         listen(args.listen, BACKLOG).with_context(|| format!("listening on {}", args.listen))?;
     let listener = TcpListener::from(listener);

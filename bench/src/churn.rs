@@ -2,7 +2,7 @@
 
 use crate::args::Churn;
 use crate::clock::SECOND_NS;
-use crate::course::{Course, TURN, cores};
+use crate::course::{Course, TURN, cores, metrics};
 use crate::latency::{Latency, Origin, Summary};
 use crate::look::Look;
 use crate::program::Program;
@@ -59,6 +59,7 @@ pub fn run(args: &Churn, program: &Program) -> anyhow::Result<Verdict> {
     let server_cores = cores(server_ns, target.cpu_ns(), seconds);
     course.until_arrived(&mut crowd, &target, "the last ones back")?;
     let after = Look::take_of(&target, &course.quiet, &mut crowd)?;
+    let held = metrics(&target)?.and_then(|it| it.sum("millpond_gateway_connections"));
     let now = crowd.counts();
     course.judge_dropped(now.dropped, "");
     let late = lag_beyond(&lag, args.clients.lag_limit_ms);
@@ -72,6 +73,7 @@ pub fn run(args: &Churn, program: &Program) -> anyhow::Result<Verdict> {
         turned_away: now.turned_away - counts.turned_away,
         dropped: now.dropped,
         connect: connects.summary(Origin::IntendedSend),
+        held_by_the_server: held,
         server_cores,
         server_bytes: [before.server_bytes, after.server_bytes],
     };
@@ -92,6 +94,8 @@ struct ChurnFigures {
     dropped: u64,
     /// From the end of the connection before to standing again.
     connect: Summary,
+    /// Connections by its own count, when all are back.
+    held_by_the_server: Option<f64>,
     server_cores: Option<f64>,
     /// The server's own memory before and after.
     server_bytes: [Option<u64>; 2],
@@ -115,6 +119,7 @@ impl Figures for ChurnFigures {
         row("dropped", Some(self.dropped as f64));
         row("standing again after, p50 µs", self.connect.p50_us);
         row("  p99 µs", self.connect.p99_us);
+        row("connections by the server's count", self.held_by_the_server);
         row("server, cores", self.server_cores);
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let [before, after] = self.server_bytes.map(|bytes| bytes.map(mebibytes));

@@ -25,7 +25,7 @@ pub(crate) type People = Box<dyn Messaging>;
 /// How long the generator waits for the kernel when nothing is due.
 pub(crate) const TURN: Duration = Duration::from_millis(5);
 /// Connections that may be under way: below the backlogs of a server, and no more than a ring of the crowd has buffers.
-const UNDER_WAY_MAX: usize = 1_024;
+const UNDER_WAY_MAX: usize = 256;
 /// Without one more connection for this long, a server is not there.
 const STILL_MAX_NS: u64 = 30 * SECOND_NS;
 const SAMPLE_EVERY_NS: u64 = SECOND_NS;

@@ -82,7 +82,7 @@ const SLOTS_PER_RING_MAX: u32 = 19_000;
 /// Of every ring: as many as connections may be under way, or receives that find none are made again and again. A longer
 /// message takes several.
 const BUFFERS: BufferPlan = BufferPlan {
-    count: 1_024,
+    count: 256,
     bytes: 512,
 };
 /// A message that has not arrived whole.

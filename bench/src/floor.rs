@@ -19,8 +19,6 @@ use serde::Serialize;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Connections to the bare server, at most.
-const PAIRS_MAX: u32 = 200_000;
 const UNDER_WAY_MAX: usize = 1_024;
 const TURN: Duration = Duration::from_millis(5);
 /// The node by which a ring knows a socket, and the pointer to it in the ring's table.
@@ -51,11 +49,10 @@ pub fn run(args: &args::Floor, program: &Program) -> anyhow::Result<Verdict> {
         if quiet.stop.is_set() {
             break;
         }
-        let most = match way {
-            Waiting::Epoll => args::CONNECTIONS_MAX,
-            Waiting::Nothing | Waiting::Poll | Waiting::Receive => PAIRS_MAX,
+        let count = match way {
+            Waiting::Epoll => args.connections.min(args::CONNECTIONS_MAX),
+            Waiting::Nothing | Waiting::Poll | Waiting::Receive => args.connections,
         };
-        let count = args.connections.min(most);
         let pairs = pairs(program, count, way, Mute::Listening, &quiet)?;
         let bytes = pairs.bytes - floor.client;
         waiting.push(Way {
@@ -115,8 +112,9 @@ impl Figures for FloorFigures {
     }
 }
 
-pub(crate) fn measure(program: &Program, connections: u32, quiet: &Quiet) -> anyhow::Result<Floor> {
-    let count = connections.min(PAIRS_MAX);
+/// With as many pairs as the run will have connections: what a connect takes grows with the sockets there are, by the
+/// chains of the kernel's table and by its cache misses.
+pub(crate) fn measure(program: &Program, count: u32, quiet: &Quiet) -> anyhow::Result<Floor> {
     let bare = pairs(program, count, Waiting::Nothing, Mute::Deaf, quiet)?;
     let armed = pairs(program, count, Waiting::Nothing, Mute::Listening, quiet)?;
     let by_memory = bare.bytes / 2.0 - TABLE_BYTES;
@@ -145,6 +143,7 @@ fn pairs(
     mute: Mute,
     quiet: &Quiet,
 ) -> anyhow::Result<Pairs> {
+    let files = preflight::open_files()?;
     let server = Target::bare(program, count, waiting)?;
     let own = rustix::process::getpid();
     let clock = Clock::new();
@@ -158,11 +157,14 @@ fn pairs(
     let seconds = (clock.now_ns() - start_ns) as f64 / SECOND_NS as f64;
     let after = quiet.reading()?;
     let count = f64::from(count);
-    Ok(Pairs {
+    let pairs = Pairs {
         bytes: (after.since(&before) - (heaps()? - heaps_before)) / count,
         half: after.half_since(&before, count),
         per_second: count / seconds,
-    })
+    };
+    drop((crowd, server));
+    quiet.until_open_files(files)?;
+    Ok(pairs)
 }
 
 /// Clients that will only connect.

@@ -3,9 +3,11 @@
 use crate::course::TURN;
 use crate::crowd::Crowd;
 use crate::memory::{Reading, anonymous_bytes};
+use crate::preflight;
 use crate::program::Stop;
 use crate::protocol::Protocol;
 use crate::target::Target;
+use anyhow::ensure;
 use std::time::{Duration, Instant};
 
 /// Waits until the machine's memory stands still, and reads it.
@@ -21,6 +23,10 @@ const PATIENCE_MAX: Duration = Duration::from_secs(10);
 /// Little memory moves for few connections, and nobody waits long for figures of a few.
 const PATIENCE_EACH: Duration = Duration::from_millis(1);
 const QUIET_BYTES: f64 = 1e6;
+/// The kernel frees some 70,000 sockets a second; what it has not freed would hide what the next phase takes.
+const GONE_WITHIN: Duration = Duration::from_secs(120);
+/// The kernel counts open files per core, in batches.
+const FILES_SLACK: u64 = 2_000;
 
 impl Quiet {
     /// For a run of so many connections.
@@ -30,6 +36,21 @@ impl Quiet {
             stop: stop.clone(),
             patience: patience.clamp(PATIENCE_MIN, PATIENCE_MAX),
         }
+    }
+
+    /// Until no more files are open on the machine than these: the sockets of a phase are gone.
+    pub(crate) fn until_open_files(&self, files: u64) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while preflight::open_files()? > files + FILES_SLACK && !self.stop.is_set() {
+            ensure!(
+                start.elapsed() < GONE_WITHIN,
+                "{} files are open, {} s after the sockets of a phase were closed; {files} were before it",
+                preflight::open_files()?,
+                GONE_WITHIN.as_secs(),
+            );
+            std::thread::sleep(QUIET_STEP);
+        }
+        Ok(())
     }
 
     pub(crate) fn reading(&self) -> anyhow::Result<Reading> {

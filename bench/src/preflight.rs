@@ -17,7 +17,7 @@ const FILES_BESIDE: u64 = 20_000;
 pub(crate) fn connections(connections: u32) -> anyhow::Result<()> {
     let wanted = u64::from(connections);
     let files = first_number("/proc/sys/fs/file-max", 0)?;
-    let taken = first_number("/proc/sys/fs/file-nr", 0)?;
+    let taken = open_files()?;
     let needed = 2 * wanted + FILES_BESIDE + taken;
     ensure!(
         files >= needed,
@@ -39,6 +39,11 @@ pub(crate) fn connections(connections: u32) -> anyhow::Result<()> {
         );
     }
     ports()
+}
+
+/// Of the whole machine, direct descriptors of rings among them.
+pub(crate) fn open_files() -> anyhow::Result<u64> {
+    first_number("/proc/sys/fs/file-nr", 0)
 }
 
 /// Addresses that a crowd may leave from.

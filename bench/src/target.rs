@@ -82,6 +82,7 @@ impl Target {
         let mut command = Command::new(&program.executable);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .arg("--end-with-parent")
             .args(arguments)
             .arg("--data")
             .arg(&data)

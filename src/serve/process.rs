@@ -1,7 +1,10 @@
 //! The process as the kernel sees it: its limit of open files, and numbers for the metrics.
 
+use anyhow::Context as _;
 use millpond_backplane::metrics::{Sample, SampleKind, Source};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The kernel checks the size of a ring's table against this limit; the soft one is often 1024 for no reason but age.
@@ -21,6 +24,11 @@ pub(super) fn refuse_huge_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::warn!(%error, "huge pages stay on: memory may not come back when connections go");
     }
+}
+
+/// As if somebody had asked for it: whoever was connected is sent away in order.
+pub(super) fn end_with_parent() -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM)).context("asking to end with the parent")
 }
 
 #[derive(Debug)]

@@ -4,8 +4,10 @@
 mod peers;
 
 use serde_json::Value;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -81,6 +83,48 @@ fn whoever_leaves_is_made_anew() {
     assert_eq!(number(&figures, "/connections"), 500.0);
     assert!(number(&figures, "/made_anew") > 200.0, "{figures}");
     assert_eq!(number(&figures, "/dropped"), 0.0);
+    assert_eq!(number(&figures, "/held_by_the_server"), 500.0, "{figures}");
+}
+
+/// Processes that this one started and that run.
+fn children(of: u32) -> Vec<u32> {
+    let path = format!("/proc/{of}/task/{of}/children");
+    let listed = std::fs::read_to_string(path).unwrap_or_default();
+    let numbers = listed.split_whitespace();
+    numbers.filter_map(|number| number.parse().ok()).collect()
+}
+
+fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn no_server_outlives_a_generator_that_is_killed() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // Servers of all kinds that it starts itself: the floor's, ours.
+    for flags in [
+        &["null", "--connections", "10", "--messages", "100000000"][..],
+        &["churn", "--connections", "10", "--lasts", "60"],
+    ] {
+        let run = bench(flags[0]).args(&flags[1..]).spawn();
+        let mut run = run.expect("the program starts");
+        let server = until("it starts a server", || children(run.id()).first().copied());
+        // It asks to end with its parent when it runs, not when it is made.
+        std::thread::sleep(Duration::from_millis(500));
+        run.kill().expect("it still runs");
+        run.wait().expect("it is a child");
+        let there = format!("/proc/{server}");
+        until("the server ends", || {
+            (!Path::new(&there).exists()).then_some(())
+        });
+    }
 }
 
 #[test]
