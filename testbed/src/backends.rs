@@ -1,0 +1,69 @@
+//! Real Kafka, Cassandra and Redis beside a test, by `dev/backends`.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+/// Servers that run until this is dropped, or until the test ends in whatever way: they end with a pipe that it holds.
+#[derive(Debug)]
+pub struct Backends {
+    child: Child,
+    pipe: Option<ChildStdin>,
+    addresses: HashMap<String, String>,
+    _state: tempfile::TempDir,
+}
+
+impl Backends {
+    /// Starts these (`kafka`, `kafka3`, `redis`, `redis-cluster`, `cassandra`) and returns when all of them answer.
+    ///
+    /// # Errors
+    /// What the script said, for example which program this machine lacks.
+    pub fn start(names: &[&str]) -> Result<Self, String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev/backends");
+        let state = tempfile::tempdir().expect("a folder can be made");
+        let mut child = Command::new(&script)
+            .arg("hold")
+            .args(names)
+            .arg("--state")
+            .arg(state.path().join("backends"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{} cannot be run: {error}", script.display()))?;
+        let pipe = child.stdin.take();
+        let said = BufReader::new(child.stdout.take().expect("piped"));
+        let mut addresses = HashMap::new();
+        for line in said.lines().map_while(Result::ok) {
+            match line.split_once(' ') {
+                Some((name, address)) => {
+                    addresses.insert(name.to_owned(), address.to_owned());
+                }
+                None if line == "ready" => {
+                    return Ok(Self {
+                        child,
+                        pipe,
+                        addresses,
+                        _state: state,
+                    });
+                }
+                None => {}
+            }
+        }
+        let output = child.wait_with_output().expect("a child can be waited for");
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Where it answers: `host:port`, of several nodes with commas between.
+    pub fn address(&self, name: &str) -> &str {
+        &self.addresses[name]
+    }
+}
+
+impl Drop for Backends {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        let _ended = self.child.wait();
+    }
+}
