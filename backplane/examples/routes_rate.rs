@@ -15,10 +15,10 @@ const BATCHES: u32 = 10_000;
 
 fn main() {
     let routes = MemoryRoutes::new(Duration::from_secs(10));
-    routes.renew(GatewayId(1), 1);
+    routes.renew(GatewayId(1), 1).unwrap();
     let start = Instant::now();
     for slot in 0..USERS {
-        routes.put_one(route(slot));
+        routes.put_one(route(slot)).unwrap();
     }
     println!("put: {:?} each", start.elapsed() / USERS);
     let (mut random, mut found) = (1, Vec::with_capacity(BATCH));
@@ -27,7 +27,7 @@ fn main() {
         let users: [UserId; BATCH] = std::array::from_fn(|_| user(draw(&mut random)));
         found.clear();
         let start = Instant::now();
-        routes.find(&users, &mut found);
+        routes.find(&users, &mut found).unwrap();
         took += start.elapsed();
         assert_eq!(found.len(), BATCH);
     }

@@ -1,4 +1,4 @@
-//! The binary form of what is kept: log records, row keys, row values.
+//! The binary form of what is kept, and of what goes between processes: log records, row keys, row values, hints.
 //!
 //! Log envelopes and row values open with a version byte; keys carry none, because the store's own version covers them.
 //! Every encoding is canonical: a decoder accepts exactly what the encoder makes, so equal values have equal bytes and a
@@ -6,6 +6,7 @@
 //! a panic. Values do not repeat what their key says, so decoding one takes the key. Called by the drivers; it must
 //! never be called with bytes of a client. `LOG.md` is the normative text.
 
+mod downlink;
 mod entry;
 mod key;
 mod reader;
@@ -14,6 +15,7 @@ mod row;
 mod tests;
 mod writer;
 
+pub use downlink::{DownlinkEncoder, decode_downlinks};
 pub use entry::{ENTRIES_PER_ENVELOPE_MAX, decode_envelope, encode_envelope};
 pub use key::{
     decode_dedup_key, decode_history_key, decode_inbox_key, decode_marks_key, decode_partition_key,

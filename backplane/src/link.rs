@@ -2,8 +2,9 @@
 //! by the inbox cursor (deliveries) or by the next one (marks). So it never waits and never grows: full means dropped
 //! and counted.
 
-use crate::Address;
+use crate::{Address, GatewayId};
 use millpond_wire::{Ack, Code, Mark};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Bytes of records that may wait for one shard; a record counts once for each of its connections.
@@ -14,6 +15,12 @@ pub trait Link: Send + std::fmt::Debug {
 
     /// End of a batch: wakes the shards that sleep.
     fn flush(&mut self);
+}
+
+/// Where gateways take hints from other processes, as their leases say. It may block, for a bounded time.
+pub trait Directory: Send + Sync + std::fmt::Debug {
+    /// `None` when the lease of this epoch has ended, names no address, or cannot be read just now.
+    fn address(&self, gateway: GatewayId, epoch: u32) -> Option<SocketAddr>;
 }
 
 /// One hint for one connection. The gateway compares the whole address with its slab before a byte leaves.

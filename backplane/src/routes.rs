@@ -3,32 +3,39 @@
 //! Built for Redis: a route counts only while its gateway's lease with the same epoch lives, so a crashed gateway's
 //! million routes end by one expiry. A put wins by (attempt, gateway epoch) and returns whom it displaced, which becomes
 //! a kick; a remove deletes only its own route. Routers never remember that somebody is absent. Calls take batches and
-//! may block: shards reach them through the gateway's pool.
+//! may block, for a bounded time: shards reach them through the gateway's pool.
 
 use crate::{Address, GatewayId};
 use millpond_wire::UserId;
 
 pub trait Routes: Send + Sync + std::fmt::Debug {
     /// Makes each connection the route of its device, unless a newer attempt holds it; as if one was written after the
-    /// other. Appends an answer for each to `puts`.
-    fn put(&self, routes: &[Route], puts: &mut Vec<Put>);
+    /// other. Appends an answer for each to `puts`; none of them after an error.
+    fn put(&self, routes: &[Route], puts: &mut Vec<Put>) -> Result<(), RoutesError>;
 
     /// Removes exactly these routes; others of the same devices stay.
-    fn remove(&self, routes: &[Route]);
+    fn remove(&self, routes: &[Route]) -> Result<(), RoutesError>;
 
-    /// The live routes of these users, in the order of the users.
-    fn find(&self, users: &[UserId], found: &mut Vec<Route>);
+    /// Appends the live routes of these users, in the order of the users; none of them after an error.
+    fn find(&self, users: &[UserId], found: &mut Vec<Route>) -> Result<(), RoutesError>;
 
-    /// Starts or renews the lease of a gateway's epoch.
-    fn renew(&self, gateway: GatewayId, epoch: u32);
+    /// Starts or renews the lease of a gateway's epoch. One that a later epoch has ended stays ended.
+    fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<(), RoutesError>;
 
     /// [`Routes::put`] of one alone.
-    fn put_one(&self, route: Route) -> Put {
+    fn put_one(&self, route: Route) -> Result<Put, RoutesError> {
         let mut puts = Vec::with_capacity(1);
-        self.put(&[route], &mut puts);
-        puts.pop().expect("each route has an answer")
+        self.put(&[route], &mut puts)?;
+        Ok(puts.pop().expect("each route has an answer"))
     }
 }
+
+/// The routes did not answer, and any part of a write may have been done. Whoever calls goes on without them, since the
+/// next heartbeat of a connection asserts its route again and asks for what it has missed; the driver counts failures,
+/// and says in the log when they begin and end.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("routes cannot be reached: {0}")]
+pub struct RoutesError(pub String);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route {

@@ -104,7 +104,7 @@ fn a_recording_link_keeps_what_it_is_sent() {
 #[test]
 fn one_device_too_many_displaces_the_oldest_attempt() {
     let routes = MemoryRoutes::new(Duration::from_secs(10));
-    routes.renew(GatewayId(1), 1);
+    routes.renew(GatewayId(1), 1).unwrap();
     let route = |device| Route {
         address: address(0, device),
         attempt: u32::try_from(100 - device).unwrap(),
@@ -112,14 +112,14 @@ fn one_device_too_many_displaces_the_oldest_attempt() {
     let bound = u64::try_from(ROUTES_PER_USER_MAX).unwrap();
     for device in 1..=bound {
         assert_eq!(
-            routes.put_one(route(device)),
+            routes.put_one(route(device)).unwrap(),
             Put::Taken { displaced: None }
         );
     }
     let displaced = Some(route(bound));
-    assert_eq!(routes.put_one(route(0)), Put::Taken { displaced });
+    assert_eq!(routes.put_one(route(0)).unwrap(), Put::Taken { displaced });
     let mut found = Vec::new();
-    routes.find(&[user(1)], &mut found);
+    routes.find(&[user(1)], &mut found).unwrap();
     let expected: Vec<_> = (0..bound).map(route).collect();
     assert_eq!(found, expected, "by device, ascending");
 }

@@ -69,7 +69,7 @@ impl<R: Ring> Seat<R> {
             routes,
             link,
         } = seams;
-        routes.renew(config.gateway, config.gateway_epoch);
+        let _unreachable = routes.renew(config.gateway, config.gateway_epoch);
         let (orders, ordered) = mesh::channel(1, Arc::clone(&bell));
         let counts = Arc::default();
         let (readers, mut desks) = pages::pool(config, &[bell], &store, &routes, link, &counts);

@@ -199,7 +199,8 @@ impl Prepared {
         check_count("appenders", seams.appenders.len(), shards)?;
         check_count("receivers of hints", seams.downlinks.len(), shards)?;
         let bells = self.bells();
-        seams
+        // An early one: the readers renew it from now on, and without it connections only have no live deliveries yet.
+        let _unreachable = seams
             .routes
             .renew(self.config.gateway, self.config.gateway_epoch);
         let counts = Arc::new(RouteCounts::default());

@@ -10,6 +10,7 @@
 
 mod conversations;
 mod inboxes;
+mod keeper;
 mod lane;
 
 use crate::conversation::Rules;
@@ -25,6 +26,8 @@ use millpond_backplane::store::{Batch, Store, StoreError};
 use millpond_backplane::{Entry, Position, VirtualPartition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use keeper::Keeper;
 
 /// Which half of the router an owner is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,6 +177,12 @@ impl Owner {
 
     pub fn counters(&self) -> Arc<OwnerCounters> {
         self.counters.clone()
+    }
+
+    /// Goes on with the numbers of the owner before it.
+    pub fn counting(mut self, counters: Arc<OwnerCounters>) -> Self {
+        self.counters = counters;
+        self
     }
 
     /// Does one bounded piece of work. After an error only [`OwnerError::Dead`] comes.

@@ -12,6 +12,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("router", &["wire", "backplane"]),
     ("backplane", &["wire"]),
     ("backplane/embedded", &["backplane", "wire"]),
+    ("backplane/redis", &["backplane", "wire"]),
+    ("backplane/stream", &["backplane"]),
     ("api", &["wire", "backplane"]),
     ("client", &["wire"]),
     ("checker", &[]),
@@ -37,6 +39,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const IMPORTS_OF_TESTS: &[(&str, &[&str])] = &[
     ("gateway", &["client"]),
     ("router", &["backplane/embedded"]),
+    ("backplane/redis", &["testbed"]),
+    ("backplane/stream", &["wire"]),
 ];
 
 /// Folders of crates, and outside crates that nothing they are built from may be.

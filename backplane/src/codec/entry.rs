@@ -110,7 +110,7 @@ fn put_mark(tag: u8, conversation: ConversationKey, user: UserId, up_to: u64, ou
     put_varint(up_to, out);
 }
 
-fn put_address(address: &Address, out: &mut Vec<u8>) {
+pub(super) fn put_address(address: &Address, out: &mut Vec<u8>) {
     put_varint(u64::from(address.gateway.0), out);
     put_varint(u64::from(address.gateway_epoch), out);
     put_varint(u64::from(address.handle.shard), out);
@@ -214,7 +214,7 @@ fn mark(
     Ok(Entry::Command(Command { conversation, body }))
 }
 
-fn address(reader: &mut Reader<'_>) -> Result<Address, Undecodable> {
+pub(super) fn address(reader: &mut Reader<'_>) -> Result<Address, Undecodable> {
     Ok(Address {
         gateway: GatewayId(reader.small("gateway")?),
         gateway_epoch: reader.small("gateway epoch")?,

@@ -9,7 +9,10 @@ use crate::{
     Address, Command, CommandBody, ConversationKey, Entry, GatewayId, Handle, InboxBody,
     InboxEntry, Message, Position, Source, VirtualPartition,
 };
-use millpond_wire::{DeviceId, Kind, UserId};
+use crate::link::{Downlink, DownlinkBody};
+use millpond_wire::{
+    Ack, AckStatus, Code, Conversation, DeviceId, Kind, Mark, MarkKind, UserId,
+};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -173,6 +176,55 @@ fn partition_row() -> impl Strategy<Value = PartitionRow> {
     })
 }
 
+fn downlink() -> impl Strategy<Value = Downlink> {
+    let status = prop_oneof![Just(AckStatus::New), Just(AckStatus::Duplicate)];
+    let ack = (number(), status, number(), number());
+    let ack = ack.prop_map(|(client_msg_id, status, seq, server_ms)| {
+        DownlinkBody::Ack(Ack {
+            client_msg_id,
+            status,
+            seq,
+            server_ms,
+        })
+    });
+    let code = || any::<u16>().prop_map(Code);
+    let refused = (number(), code(), number()).prop_map(|(client_msg_id, code, retry_after_ms)| {
+        DownlinkBody::Refused {
+            client_msg_id,
+            code,
+            retry_after_ms,
+        }
+    });
+    // Few enough records that two draws are often the same.
+    let record = (0..3_usize).prop_map(|length| Arc::from(vec![7_u8; length]));
+    let deliver = (number(), record);
+    let deliver = deliver.prop_map(|(cursor, record)| DownlinkBody::Deliver { cursor, record });
+    let kinds = [MarkKind::Delivered, MarkKind::Read, MarkKind::Played];
+    let conversation = prop_oneof![
+        user().prop_map(Conversation::Direct),
+        user().prop_map(|id| Conversation::Group(id.value())),
+    ];
+    let author = prop::option::of(user());
+    let mark = (prop::sample::select(kinds.to_vec()), conversation, number(), author);
+    let mark = mark.prop_map(|(kind, conversation, up_to, user)| {
+        DownlinkBody::Mark(Mark {
+            kind,
+            conversation,
+            up_to,
+            user,
+        })
+    });
+    let kick = code().prop_map(DownlinkBody::Kick);
+    let body = prop_oneof![1 => ack, 1 => refused, 3 => deliver, 1 => mark, 1 => kick];
+    (address(), body).prop_map(|(to, body)| Downlink { to, body })
+}
+
+fn encode_downlinks(hints: &Vec<Downlink>) -> Vec<u8> {
+    let mut encoder = DownlinkEncoder::default();
+    hints.iter().for_each(|hint| encoder.push(hint));
+    encoder.take()
+}
+
 /// Bytes of `encode`, then: they decode to the value; no prefix, no longer form and no changed byte is taken for
 /// anything but exactly what it encodes.
 fn check<T: PartialEq + std::fmt::Debug>(
@@ -274,11 +326,19 @@ proptest! {
     }
 
     #[test]
+    fn hints(hints in vec(downlink(), 0..6), damage in damage()) {
+        check(&hints, encode_downlinks, decode_downlinks, &damage);
+    }
+
+    #[test]
     fn any_bytes_are_refused_or_canonical(bytes in vec(any::<u8>(), 0..80)) {
         if let Ok(entries) = decode_envelope(&bytes) {
             let mut again = Vec::new();
             encode_envelope(&entries, &mut again);
             prop_assert_eq!(again, bytes.clone());
+        }
+        if let Ok(hints) = decode_downlinks(&bytes) {
+            prop_assert_eq!(encode_downlinks(&hints), bytes.clone());
         }
         let _ = (decode_marks(&bytes), decode_user(&bytes), decode_partition(&bytes));
         let _ = (history_seq(&bytes), inbox_cursor(&bytes), decode_dedup_key(&bytes));

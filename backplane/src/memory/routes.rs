@@ -9,7 +9,7 @@
 mod packed;
 
 use super::clock::{Clock, MonotonicClock};
-use crate::routes::{Put, Route, Routes};
+use crate::routes::{Put, Route, Routes, RoutesError};
 use crate::{Address, GatewayId, Handle};
 use millpond_wire::{DeviceId, UserId};
 use packed::Packed;
@@ -58,19 +58,21 @@ impl MemoryRoutes {
 }
 
 impl Routes for MemoryRoutes {
-    fn put(&self, routes: &[Route], puts: &mut Vec<Put>) {
+    fn put(&self, routes: &[Route], puts: &mut Vec<Put>) -> Result<(), RoutesError> {
         let now_ms = self.clock.now_ms();
         let mut table = self.lock();
         puts.extend(routes.iter().map(|route| table.put(*route, now_ms)));
+        Ok(())
     }
 
-    fn remove(&self, routes: &[Route]) {
+    fn remove(&self, routes: &[Route]) -> Result<(), RoutesError> {
         let mut table = self.lock();
         routes.iter().for_each(|route| table.remove(route));
+        Ok(())
     }
 
     /// Appends to `found`; the devices of one user ascend.
-    fn find(&self, users: &[UserId], found: &mut Vec<Route>) {
+    fn find(&self, users: &[UserId], found: &mut Vec<Route>) -> Result<(), RoutesError> {
         let now_ms = self.clock.now_ms();
         let table = self.lock();
         for &user in users {
@@ -80,12 +82,14 @@ impl Routes for MemoryRoutes {
                 found.extend(live.map(|seat| seat.route(user)));
             }
         }
+        Ok(())
     }
 
-    fn renew(&self, gateway: GatewayId, epoch: u32) {
+    fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<(), RoutesError> {
         let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
         let ends_ms = self.clock.now_ms().saturating_add(lease_ms);
         self.lock().renew(gateway, Lease { epoch, ends_ms });
+        Ok(())
     }
 }
 

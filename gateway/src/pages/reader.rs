@@ -132,8 +132,9 @@ impl Reader {
         };
         let now = Instant::now();
         if now >= *due {
-            self.routes.renew(self.gateway, self.gateway_epoch);
-            self.counts.renewals.add(1);
+            if self.routes.renew(self.gateway, self.gateway_epoch).is_ok() {
+                self.counts.renewals.add(1);
+            }
             *due = now + *interval;
         }
         due.duration_since(now).min(IDLE)
@@ -201,9 +202,13 @@ impl Reader {
 
     fn put(&self, routes: &[Route]) -> Vec<Put> {
         let mut puts = Vec::with_capacity(routes.len());
-        if !routes.is_empty() {
-            self.routes.put(routes, &mut puts);
-            self.counts.wrote(routes.len());
+        if routes.is_empty() {
+            return puts;
+        }
+        match self.routes.put(routes, &mut puts) {
+            Ok(()) => self.counts.wrote(routes.len()),
+            // Connections stand without a route meanwhile; their heartbeats put it.
+            Err(_) => puts.resize(routes.len(), Put::Taken { displaced: None }),
         }
         puts
     }
@@ -214,8 +219,8 @@ impl Reader {
             Ask::Open(_) | Ask::Page(_) | Ask::History(_) | Ask::Head(_) => None,
         });
         let closed: Vec<_> = closed.collect();
-        if !closed.is_empty() {
-            self.routes.remove(&closed);
+        // One that stays behind an error is stale: the gateway's slab says so to whoever uses it.
+        if !closed.is_empty() && self.routes.remove(&closed).is_ok() {
             self.counts.wrote(closed.len());
         }
     }
@@ -232,7 +237,9 @@ impl Reader {
         let mut users: Vec<UserId> = asserted.iter().map(|route| route.address.user).collect();
         users.dedup();
         let mut found = Vec::new();
-        self.routes.find(&users, &mut found);
+        if self.routes.find(&users, &mut found).is_err() {
+            return Vec::new();
+        }
         asserted.retain(|route| {
             let same = |other: &&Route| of_one_device(route, other);
             match found.iter().find(same) {

@@ -106,7 +106,7 @@ impl Mill {
     pub(super) fn routes(&self) -> Vec<Route> {
         let users: Vec<_> = (1..=100).map(user).collect();
         let mut routes = Vec::new();
-        self.routes.find(&users, &mut routes);
+        self.routes.find(&users, &mut routes).unwrap();
         routes
     }
 
@@ -120,7 +120,7 @@ impl Mill {
         let seen = self.seen();
         let is_gone = |address: &Address| {
             let mut routes = Vec::new();
-            self.routes.find(&[address.user], &mut routes);
+            self.routes.find(&[address.user], &mut routes).unwrap();
             routes.iter().all(|route| route.address != *address)
         };
         seen.into_iter().filter(is_gone).collect()
@@ -178,7 +178,7 @@ impl Mill {
         let writes = vec![Write::User { user, row }];
         self.store.commit(&Batch { writes }).unwrap();
         let mut routes = Vec::new();
-        self.routes.find(&[user], &mut routes);
+        self.routes.find(&[user], &mut routes).unwrap();
         for route in routes {
             state.link.send(Downlink {
                 to: route.address,
@@ -259,7 +259,7 @@ impl Mill {
             };
             writes.push(Write::Inbox { user, cursor, row });
             let mut routes = Vec::new();
-            self.routes.find(&[user], &mut routes);
+            self.routes.find(&[user], &mut routes).unwrap();
             let record: Arc<[u8]> = encoded(message, user).into();
             deliveries.extend(routes.iter().map(|route| Downlink {
                 to: route.address,

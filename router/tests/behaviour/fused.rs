@@ -30,7 +30,7 @@ impl House {
 
     fn over(store: Arc<MemoryStore>) -> Self {
         let routes = Arc::new(MemoryRoutes::new(Duration::from_secs(3600)));
-        routes.renew(address(1, 1).gateway, 1);
+        routes.renew(address(1, 1).gateway, 1).unwrap();
         let link = RecordingLink::default();
         let core = FusedCore::open(Config::default(), store.clone()).unwrap();
         let releaser = Releaser::new(routes.clone(), Box::new(link.clone()));
@@ -49,7 +49,7 @@ impl House {
         self.routes.put_one(Route {
             address,
             attempt: 1,
-        });
+        }).unwrap();
         self
     }
 

@@ -6,6 +6,7 @@
 )]
 
 mod fused;
+mod keepers;
 mod people;
 mod properties;
 mod stages;

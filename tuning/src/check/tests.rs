@@ -31,6 +31,7 @@ const GOOD: &[(&str, &[u8])] = &[
     ("/proc/sys/net/ipv4/tcp_wmem", b"4096 16384 4194304\n"),
     ("/proc/sys/net/ipv4/tcp_slow_start_after_idle", b"0\n"),
     ("/proc/sys/net/ipv4/ip_local_port_range", b"1024 65535\n"),
+    ("/proc/sys/net/ipv4/tcp_ehash_entries", b"262144\n"),
     ("/sys/fs/cgroup/cgroup.controllers", b"memory\n"),
     ("/sys/class/net/eth0/device/vendor", b"1\n"),
     ("/sys/class/net/eth0/queues/rx-0/rps_cpus", b"3\n"),
@@ -162,6 +163,12 @@ const SPOILT: &[(&str, &[u8], &str, Verdict)] = {
             Blocker,
         ),
         ("/proc/sys/net/ipv4/tcp_mem", b"1 2 3", "tcp_mem", Warning),
+        (
+            "/proc/sys/net/ipv4/tcp_ehash_entries",
+            b"131072",
+            "tcp_ehash_entries",
+            Warning,
+        ),
         (
             "/proc/sys/net/ipv4/tcp_rmem",
             b"4096 131072 33554432",

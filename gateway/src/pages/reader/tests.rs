@@ -34,7 +34,7 @@ impl Elsewhere {
         config.limits.page_readers = 1;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Durability::Sync, Atomicity::Unit));
         let routes: Arc<dyn Routes> = self.routes.clone();
-        routes.renew(config.gateway, config.gateway_epoch);
+        routes.renew(config.gateway, config.gateway_epoch).unwrap();
         let bell: Arc<dyn Bell> = Arc::new(ThreadBell::default());
         let link = Some(Box::new(self.link.clone()) as _);
         let counts = Arc::new(RouteCounts::default());
@@ -49,7 +49,7 @@ impl Elsewhere {
 
     fn renew(&self, gateways: &[&Here]) {
         for here in gateways {
-            self.routes.renew(here.gateway, here.reader.gateway_epoch);
+            self.routes.renew(here.gateway, here.reader.gateway_epoch).unwrap();
         }
     }
 
@@ -63,7 +63,7 @@ impl Elsewhere {
 
     fn standing(&self) -> Vec<Route> {
         let mut found = Vec::new();
-        self.routes.find(&[user(1)], &mut found);
+        self.routes.find(&[user(1)], &mut found).unwrap();
         found
     }
 }

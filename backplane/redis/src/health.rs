@@ -1,0 +1,107 @@
+//! Whether Redis answers: counted, said when it changes, and a pause between failures, so that who calls in vain does
+//! not wait for a timeout each time.
+
+use millpond_backplane::metrics::{Counter, Sample, SampleKind, Source};
+use millpond_backplane::routes::RoutesError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Debug)]
+pub(crate) struct Health {
+    begun: Instant,
+    pause: Duration,
+    /// Calls fail until then, milliseconds since `begun`; 0 while Redis answers.
+    failing_until_ms: AtomicU64,
+    calls: Counter,
+    failures: Counter,
+    pub(crate) contested: Counter,
+}
+
+impl Health {
+    pub(crate) fn new(pause: Duration) -> Self {
+        Self {
+            begun: Instant::now(),
+            pause,
+            failing_until_ms: AtomicU64::new(0),
+            calls: Counter::default(),
+            failures: Counter::default(),
+            contested: Counter::default(),
+        }
+    }
+
+    /// # Errors
+    /// While the last call failed and its pause lasts.
+    pub(crate) fn may_call(&self) -> Result<(), RoutesError> {
+        self.calls.add(1);
+        if self.now_ms() < self.failing_until_ms.load(Ordering::Relaxed) {
+            self.failures.add(1);
+            return Err(RoutesError("it did not answer a moment ago".into()));
+        }
+        Ok(())
+    }
+
+    /// Notes how a call went.
+    pub(crate) fn judge<T>(&self, result: Result<T, RoutesError>) -> Result<T, RoutesError> {
+        match &result {
+            Ok(_) => {
+                if self.failing_until_ms.swap(0, Ordering::Relaxed) != 0 {
+                    tracing::info!("routes are back");
+                }
+            }
+            Err(error) => {
+                self.failures.add(1);
+                let pause_ms = u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX);
+                let until = self.now_ms().saturating_add(pause_ms).max(1);
+                if self.failing_until_ms.swap(until, Ordering::Relaxed) == 0 {
+                    tracing::warn!(%error, "no live deliveries until routes are back; nothing is lost");
+                }
+            }
+        }
+        result
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Source for Health {
+    fn samples(&self, into: &mut Vec<Sample>) {
+        let answers = self.failing_until_ms.load(Ordering::Relaxed) == 0;
+        #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
+        let count = |counter: &Counter| counter.value() as f64;
+        let mut add = |name, help, kind, value| {
+            into.push(Sample {
+                name,
+                help,
+                kind,
+                labels: Vec::new(),
+                value,
+            });
+        };
+        add(
+            "routes_calls_total",
+            "Calls to the routes: puts, removes, look-ups, renewals.",
+            SampleKind::Counter,
+            count(&self.calls),
+        );
+        add(
+            "routes_failures_total",
+            "Calls to the routes that had no answer.",
+            SampleKind::Counter,
+            count(&self.failures),
+        );
+        add(
+            "routes_contested_total",
+            "Puts that had to look at leases before they could be decided.",
+            SampleKind::Counter,
+            count(&self.contested),
+        );
+        add(
+            "routes_reachable",
+            "1 while the routes answer.",
+            SampleKind::Gauge,
+            f64::from(u8::from(answers)),
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! The driver.
+
+mod put;
+
+use crate::health::Health;
+use crate::key::{Keys, Place};
+use crate::leases::{self, Leases};
+use crate::options::Options;
+use crate::seat;
+use crate::server::Server;
+use futures_util::future::try_join_all;
+use millpond_backplane::GatewayId;
+use millpond_backplane::link::Directory;
+use millpond_backplane::metrics::{Sample, Source};
+use millpond_backplane::routes::{Put, Route, Routes, RoutesError};
+use millpond_wire::UserId;
+use redis::{RedisError, Script};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use tokio::runtime::Runtime;
+
+const PUT: &str = include_str!("put.lua");
+const REMOVE: &str = include_str!("remove.lua");
+const RENEW: &str = include_str!("renew.lua");
+
+/// Buckets asked at a time by one call: what a look-up for very many users holds in memory.
+const BUCKETS_AT_A_TIME: usize = 256;
+
+/// Routes in Redis.
+#[derive(Debug)]
+pub struct RedisRoutes {
+    runtime: Runtime,
+    server: Server,
+    keys: Keys,
+    leases: Leases,
+    health: Health,
+    lease_ms: u64,
+    link: Option<SocketAddr>,
+    scripts: Scripts,
+}
+
+#[derive(Debug)]
+struct Scripts {
+    put: Script,
+    remove: Script,
+    renew: Script,
+}
+
+impl RedisRoutes {
+    /// Connects with the first call, so a server that is not there yet stops nobody from starting.
+    ///
+    /// # Errors
+    /// Options that cannot be meant, or no thread for the runtime.
+    pub fn new(options: &Options) -> Result<Self, RoutesError> {
+        options.check()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("routes")
+            .enable_all()
+            .build()
+            .map_err(|error| RoutesError(format!("no thread for them: {error}")))?;
+        Ok(Self {
+            runtime,
+            server: Server::new(options.clone()),
+            keys: Keys::new(options.prefix.clone(), options.buckets_log2),
+            leases: Leases::new(options.lease_cache),
+            health: Health::new(options.pause),
+            lease_ms: u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX),
+            link: options.link,
+            scripts: Scripts {
+                put: Script::new(PUT),
+                remove: Script::new(REMOVE),
+                renew: Script::new(RENEW),
+            },
+        })
+    }
+
+    /// Runs one call to its end on the caller's thread.
+    fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, RoutesError>>,
+    ) -> Result<T, RoutesError> {
+        self.health.may_call()?;
+        self.health.judge(self.runtime.block_on(call))
+    }
+
+    /// Whoever puts routes under another number of buckets would be found by nobody.
+    async fn check_format(&self) -> Result<(), RoutesError> {
+        let value = self.keys.format_value();
+        let mut command = redis::cmd("SET");
+        command.arg(self.keys.format()).arg(&value).arg("NX").arg("GET");
+        let standing: Option<String> = self.server.ask(&command).await.map_err(broken)?;
+        match standing {
+            Some(standing) if standing != value => Err(RoutesError(format!(
+                "they stand there in format {standing:?}, and this program has {value:?} (version, log2 of buckets)"
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn remove_all(&self, routes: &[Route]) -> Result<(), RoutesError> {
+        let mut buckets: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
+        for route in routes {
+            let place = self.keys.place(route.address.user);
+            let arguments = buckets.entry(place.bucket).or_default();
+            arguments.push(place.field());
+            arguments.push(encoded(route)?);
+        }
+        let removed = buckets.iter().map(async |(bucket, arguments)| {
+            let keys = [self.keys.bucket(*bucket)];
+            let script = &self.scripts.remove;
+            let count = self.server.run::<u64>(script, REMOVE, &keys, arguments);
+            count.await.map(drop)
+        });
+        try_join_all(removed).await.map(drop).map_err(broken)
+    }
+
+    async fn find_all(&self, users: &[UserId]) -> Result<Vec<Route>, RoutesError> {
+        let mut buckets: BTreeMap<u32, Vec<(usize, Place)>> = BTreeMap::new();
+        for (at, user) in users.iter().enumerate() {
+            let place = self.keys.place(*user);
+            buckets.entry(place.bucket).or_default().push((at, place));
+        }
+        let buckets: Vec<_> = buckets.into_iter().collect();
+        let mut found: Vec<Vec<Route>> = vec![Vec::new(); users.len()];
+        for some in buckets.chunks(BUCKETS_AT_A_TIME) {
+            let read = some.iter().map(async |(bucket, places)| {
+                let mut command = redis::cmd("HMGET");
+                command.arg(self.keys.bucket(*bucket));
+                for (_, place) in places {
+                    command.arg(place.field());
+                }
+                self.server.ask::<Vec<Option<Vec<u8>>>>(&command).await
+            });
+            let answers = try_join_all(read).await.map_err(broken)?;
+            for ((_, places), values) in some.iter().zip(answers) {
+                for ((at, _), seats) in places.iter().zip(values) {
+                    let seats = seats.unwrap_or_default();
+                    found[*at] = seat::decode(users[*at], &seats).map_err(damaged)?;
+                }
+            }
+        }
+        let mut found: Vec<Route> = found.into_iter().flatten().collect();
+        let leases = self.leases.of(&self.server, &self.keys, found.iter()).await;
+        let leases = leases.map_err(broken)?;
+        found.retain(|route| leases.live(route));
+        Ok(found)
+    }
+
+    async fn renew_lease(&self, gateway: GatewayId, epoch: u32) -> Result<(), RoutesError> {
+        self.check_format().await?;
+        let keys = [self.keys.lease(gateway), self.keys.epoch(gateway)];
+        let said = leases::said(epoch, self.link);
+        let arguments = [epoch.to_string(), self.lease_ms.to_string(), said].map(Into::into);
+        let script = &self.scripts.renew;
+        let renewed = self.server.run::<u32>(script, RENEW, &keys, &arguments);
+        renewed.await.map_err(broken)?;
+        self.leases.forget(gateway);
+        Ok(())
+    }
+}
+
+impl Routes for RedisRoutes {
+    fn put(&self, routes: &[Route], puts: &mut Vec<Put>) -> Result<(), RoutesError> {
+        puts.extend(self.call(self.put_all(routes))?);
+        Ok(())
+    }
+
+    fn remove(&self, routes: &[Route]) -> Result<(), RoutesError> {
+        self.call(self.remove_all(routes))
+    }
+
+    fn find(&self, users: &[UserId], found: &mut Vec<Route>) -> Result<(), RoutesError> {
+        found.extend(self.call(self.find_all(users))?);
+        Ok(())
+    }
+
+    fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<(), RoutesError> {
+        self.call(self.renew_lease(gateway, epoch))
+    }
+}
+
+impl Directory for RedisRoutes {
+    fn address(&self, gateway: GatewayId, epoch: u32) -> Option<SocketAddr> {
+        let lease = self.call(async {
+            let lease = self.leases.one(&self.server, &self.keys, gateway);
+            lease.await.map_err(broken)
+        });
+        lease.ok()?.link(epoch)
+    }
+}
+
+impl Source for RedisRoutes {
+    fn samples(&self, into: &mut Vec<Sample>) {
+        self.health.samples(into);
+    }
+}
+
+fn encoded(route: &Route) -> Result<Vec<u8>, RoutesError> {
+    let mut bytes = Vec::with_capacity(seat::BYTES_MAX);
+    match seat::encode(route, &mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(gateway) => Err(RoutesError(format!(
+            "gateway {} has a number above 65,535",
+            gateway.0
+        ))),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn broken(error: RedisError) -> RoutesError {
+    RoutesError(error.to_string())
+}
+
+fn damaged(what: &str) -> RoutesError {
+    RoutesError(format!("they are not ours: {what}"))
+}
