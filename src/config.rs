@@ -4,12 +4,14 @@
 //! once, each with where it stands, what was wanted, what was found and what to type. A value that got into a [`Config`]
 //! is in range; what remains to be seen at start is what only the machine knows (a port in use, a folder not ours).
 
+mod cluster;
 mod file;
 mod given;
 mod keys;
 mod text;
 mod together;
 
+pub use cluster::{Advertised, Cluster, Share};
 pub use given::{Given, Mismatch, parse_duration};
 pub use text::print;
 
@@ -39,6 +41,8 @@ pub struct Config {
     /// Holds the durability too.
     pub store: millpond_embedded::Options,
     pub drain: Drain,
+    /// Of gateways and routers that are processes of their own.
+    pub cluster: Cluster,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +81,7 @@ impl Default for Config {
                 spread: Duration::from_secs(5),
                 timeout: Duration::from_secs(15),
             },
+            cluster: Cluster::default(),
         }
     }
 }

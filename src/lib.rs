@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod chat;
 pub mod config;
+mod role;
 pub mod secret;
 pub mod serve;
 pub mod server;

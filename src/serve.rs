@@ -1,4 +1,4 @@
-//! `millpond serve`: from the command line to a running server, and from a signal to a clean end.
+//! `millpond serve`, `gateway` and `router`: from the command line to a running process, and from a signal to a clean end.
 //!
 //! This thread is the process' control thread: signals, the admin address, a look at the router's health. It is on no
 //! message's way. After the first signal it takes nobody new, sends everybody away and waits for what is on its way to
@@ -12,6 +12,7 @@ mod process;
 pub use exits::{EXIT_AT_ONCE, Stopped};
 
 use crate::config::{Config, FlagValue, Problems, Sources, load};
+use crate::role::Role;
 use crate::server::Server;
 use anyhow::{Context as _, Result};
 use exits::{abort_on_panic, end_after, end_on_second};
@@ -110,7 +111,12 @@ fn flag(flag: &'static str, key: &str, value: &str) -> FlagValue {
     }
 }
 
+/// All of it in one process.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    run_role::<Server>(arguments)
+}
+
+pub(crate) fn run_role<R: Role>(arguments: &Arguments) -> Result<()> {
     let config = arguments.config()?;
     lines::start_log(&config.log)?;
     abort_on_panic();
@@ -123,19 +129,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .enable_all()
         .build()
         .context("starting the control thread")?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve::<R>(config))
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve<R: Role>(config: Config) -> Result<()> {
     let mut signals = Signals::listen()?;
-    let server = Server::start(&config)?;
+    // Drivers of a cluster have runtimes of their own, which cannot be waited for on this one.
+    let (server, config) = tokio::task::spawn_blocking(move || {
+        let server = R::start(&config)?;
+        anyhow::Ok((server, config))
+    })
+    .await??;
     let admin = bind_admin(config.admin).await?;
     let reasons = Arc::new(Mutex::new(Vec::new()));
-    let room = Arc::new(Room::new(server.budget(), server.gateway_numbers()));
-    let (stop_admin, pages) = (oneshot::channel(), pages(&server, &room, &reasons));
+    let gateway = server.gateway();
+    let room = gateway.map(|gateway| Arc::new(Room::new(gateway.budget, gateway.numbers)));
+    let (stop_admin, pages) = (oneshot::channel(), pages(&server, room.as_ref(), &reasons));
     let admin_address = admin.local_addr()?;
     let admin = serve_admin(admin, pages, stop_admin.1);
-    lines::print_start(&config, &server, &room, admin_address);
+    lines::print_start(&config, &server, room.as_deref(), admin_address);
 
     let why = tokio::select! {
         signal = signals.next() => Ok(signal),
@@ -166,14 +178,23 @@ async fn bind_admin(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-fn pages(server: &Server, room: &Arc<Room>, reasons: &Arc<Mutex<Vec<String>>>) -> Pages {
+fn pages<R: Role>(
+    server: &R,
+    room: Option<&Arc<Room>>,
+    reasons: &Arc<Mutex<Vec<String>>>,
+) -> Pages {
     let mut sources: Vec<Arc<dyn Source>> = server.sources();
     sources.push(Arc::new(Process::default()));
-    sources.push(room.clone());
-    let reasons = Arc::clone(reasons);
+    sources.extend(room.map(|room| Arc::clone(room) as Arc<dyn Source>));
+    let (reasons, troubles) = (Arc::clone(reasons), server.troubles());
+    let readiness = move || {
+        let mut all = reasons.lock().expect("nobody panics with it").clone();
+        all.extend(troubles());
+        all
+    };
     Pages {
         sources,
-        readiness: Arc::new(move || reasons.lock().expect("nobody panics with it").clone()),
+        readiness: Arc::new(readiness),
     }
 }
 
@@ -193,7 +214,7 @@ fn serve_admin(
 }
 
 /// Resolves when the router has given up: from then on a restart is the cure, and a supervisor's business.
-async fn failed(server: &Server) -> Stopped {
+async fn failed<R: Role>(server: &R) -> Stopped {
     loop {
         if let Err(why) = server.health() {
             return Stopped(why);
@@ -205,7 +226,7 @@ async fn failed(server: &Server) -> Stopped {
 const HEALTH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The waiting is done beside this thread, which goes on answering on the admin address.
-async fn drain(server: Server, config: &Config, has_failed: bool) -> Result<()> {
+async fn drain<R: Role>(server: R, config: &Config, has_failed: bool) -> Result<()> {
     server.drain(config.drain.spread);
     let patience = config.drain.timeout.saturating_sub(STORE_PATIENCE);
     let stopped = tokio::task::spawn_blocking(move || server.stop(patience)).await?;

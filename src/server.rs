@@ -1,9 +1,9 @@
 //! One whole server: the store, the router above it, the gateway before it, and the mesh between them.
 //!
-//! The only place that knows both gateway and router. Used by `millpond serve`, and by tests that want a server in their
-//! own process. It starts nothing that it does not stop again: [`Server::drain`], then [`Server::stop`].
+//! The only place that knows both gateway and router. Used by `millpond serve`.
 
 use crate::config::{Config, Shards};
+use crate::role::{Clients, Role};
 use crate::secret::Secret;
 use anyhow::{Context as _, Result};
 use millpond_backplane::memory::{
@@ -12,7 +12,7 @@ use millpond_backplane::memory::{
 use millpond_backplane::mesh;
 use millpond_backplane::metrics::Source;
 use millpond_backplane::routes::Routes;
-use millpond_backplane::store::Store;
+use millpond_backplane::store::{Durability, Store};
 use millpond_embedded::FjallStore;
 use millpond_gateway::{Budget, Gateway, Keys, Prepared, Seams};
 use millpond_router::fused::{Fused, Now, intake};
@@ -34,9 +34,8 @@ pub struct Server {
     link_drops: Arc<LinkDrops>,
 }
 
-impl Server {
-    /// Returns when clients are served.
-    pub fn start(config: &Config) -> Result<Self> {
+impl Role for Server {
+    fn start(config: &Config) -> Result<Self> {
         make_private(&config.data)?;
         let store = Arc::new(FjallStore::open(&config.data, &config.store)?);
         let secret = Secret::open_or_create(&config.secret_path())?;
@@ -65,17 +64,7 @@ impl Server {
         })
     }
 
-    /// Where clients connect.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// `Err` when a restart is the cure: nothing is acknowledged any more, or a shard's ring is gone.
-    pub fn health(&self) -> Result<(), String> {
+    fn health(&self) -> Result<(), String> {
         if !self.gateway.is_whole() {
             return Err("a thread of the gateway has ended".to_owned());
         }
@@ -86,34 +75,56 @@ impl Server {
         self.store.health().map_err(|error| error.to_string())
     }
 
-    /// The gateway's numbers alone.
-    pub fn gateway_numbers(&self) -> Arc<dyn Source> {
-        Arc::new(self.gateway.metrics())
+    fn troubles(&self) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
+        Arc::new(Vec::new)
     }
 
-    /// What has numbers to show.
-    pub fn sources(&self) -> Vec<Arc<dyn Source>> {
+    fn sources(&self) -> Vec<Arc<dyn Source>> {
         vec![
-            self.gateway_numbers(),
+            Arc::new(self.gateway.metrics()),
             self.router.counters(),
             self.store.clone(),
             self.link_drops.clone(),
         ]
     }
 
-    /// Takes nobody new, and sends everybody away over `spread`.
-    pub fn drain(&self, spread: Duration) {
+    fn gateway(&self) -> Option<Clients<'_>> {
+        Some(Clients {
+            address: self.address,
+            budget: &self.budget,
+            numbers: Arc::new(self.gateway.metrics()),
+        })
+    }
+
+    fn describe(&self, config: &Config) -> String {
+        let data = config.data.display();
+        format!("driver io_uring, data in {data}\n{}", promise(config))
+    }
+
+    fn drain(&self, spread: Duration) {
         self.gateway.drain(spread);
     }
 
-    /// Ends a drained server: the gateway first, at most for `patience`, then the router, then the store. Whatever is
-    /// not finished was not acknowledged.
-    pub fn stop(self, patience: Duration) -> Result<()> {
+    /// The gateway first, then the router, then the store.
+    fn stop(self, patience: Duration) -> Result<()> {
         let gateway = self.gateway.join(patience);
         let router = self.router.stop();
         drop(self.store);
         gateway?;
         router.map_err(anyhow::Error::from)
+    }
+}
+
+fn promise(config: &Config) -> String {
+    match config.store.durability {
+        Durability::Sync => {
+            "durability sync: an acknowledged message is on the disk and survives a power cut".to_owned()
+        }
+        Durability::Interval => format!(
+            "durability interval: an acknowledged message survives a killed process; a power cut may lose the last {:?}",
+            config.store.sync_interval
+        ),
+        Durability::Os => "durability os: an acknowledged message survives a killed process; a power cut may lose it".to_owned(),
     }
 }
 

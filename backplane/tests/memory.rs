@@ -86,12 +86,22 @@ fn a_user_with_too_many_devices_loses_a_dead_one_first() {
     routes.renew(GatewayId(2), 1).unwrap();
     let most = ROUTES_PER_USER_MAX as u64;
     for device in 1..=most {
-        assert_eq!(routes.put_one(route(device, 2, 2)).unwrap(), first, "{device}");
+        assert_eq!(
+            routes.put_one(route(device, 2, 2)).unwrap(),
+            first,
+            "{device}"
+        );
     }
     let displaced = Some(route(most, 2, 2));
-    assert_eq!(routes.put_one(route(most, 2, 3)).unwrap(), Put::Taken { displaced });
+    assert_eq!(
+        routes.put_one(route(most, 2, 3)).unwrap(),
+        Put::Taken { displaced }
+    );
     let displaced = Some(route(1, 2, 2));
-    assert_eq!(routes.put_one(route(50, 2, 3)).unwrap(), Put::Taken { displaced });
+    assert_eq!(
+        routes.put_one(route(50, 2, 3)).unwrap(),
+        Put::Taken { displaced }
+    );
 }
 
 fn conversation() -> ConversationKey {

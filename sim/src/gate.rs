@@ -139,7 +139,9 @@ impl Gate {
 
     pub(crate) fn renew(&mut self, routes: &dyn Routes, now_us: u64) {
         if self.is_up() && now_us >= self.renew_at_us {
-            routes.renew(GatewayId(self.id), self.epoch).expect("routes in memory answer");
+            routes
+                .renew(GatewayId(self.id), self.epoch)
+                .expect("routes in memory answer");
             self.renew_at_us = now_us + LEASE_RENEWAL_US;
         }
     }

@@ -461,7 +461,9 @@ impl Server {
     pub(crate) fn routes_of(&self, user: u64) -> Vec<Route> {
         let mut found = Vec::new();
         let user = UserId::new(user).expect("users are small numbers");
-        self.routes.find(&[user], &mut found).expect("routes in memory answer");
+        self.routes
+            .find(&[user], &mut found)
+            .expect("routes in memory answer");
         found
     }
 

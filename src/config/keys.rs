@@ -1,5 +1,6 @@
 //! The table of keys: name, words, how a value becomes a field, and how the field is written back.
 
+mod cluster;
 mod gateway;
 mod router;
 mod server;
@@ -67,6 +68,7 @@ pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
         router::KEYS,
         store::KEYS,
         server::DRAIN,
+        cluster::KEYS,
     ]
     .into_iter()
     .flatten()

@@ -3,9 +3,8 @@
 
 use super::headroom::Room;
 use crate::config::Config;
-use crate::server::Server;
+use crate::role::Role;
 use anyhow::{Context as _, Result};
-use millpond_backplane::store::Durability;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::net::SocketAddr;
 use tracing_subscriber::EnvFilter;
@@ -23,33 +22,36 @@ pub(super) fn start_log(filter: &str) -> Result<()> {
 }
 
 /// In one write, so that whoever waits for the addresses gets them whole.
-pub(super) fn print_start(config: &Config, server: &Server, room: &Room, admin: SocketAddr) {
-    let version = env!("CARGO_PKG_VERSION");
-    let text = format!(
-        "listening on {listen}\nadmin on {admin}\nmillpond {version}, process {process}, driver io_uring, data in {data}\n{durability}\n{room}\n{budget}",
-        listen = server.address(),
-        process = std::process::id(),
-        data = config.data.display(),
-        durability = promise(config),
-        room = room.line(),
-        budget = server.budget(),
-    );
+pub(super) fn print_start<R: Role>(
+    config: &Config,
+    server: &R,
+    room: Option<&Room>,
+    admin: SocketAddr,
+) {
+    let gateway = server.gateway();
+    let mut text = String::new();
+    let mut line = |words: &dyn std::fmt::Display| {
+        text.push_str(&words.to_string());
+        text.push('\n');
+    };
+    if let Some(gateway) = &gateway {
+        line(&format_args!("listening on {}", gateway.address));
+    }
+    line(&format_args!("admin on {admin}"));
+    let (version, process) = (env!("CARGO_PKG_VERSION"), std::process::id());
+    let what = server.describe(config);
+    line(&format_args!(
+        "millpond {version}, process {process}, {what}"
+    ));
+    if let Some(room) = room {
+        line(&room.line());
+    }
+    if let Some(gateway) = &gateway {
+        text.push_str(&gateway.budget.to_string());
+    }
     let mut stdout = stdout().lock();
     // A server whose standard output nobody reads is still a server.
     let _unread = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
-}
-
-fn promise(config: &Config) -> String {
-    match config.store.durability {
-        Durability::Sync => {
-            "durability sync: an acknowledged message is on the disk and survives a power cut".to_owned()
-        }
-        Durability::Interval => format!(
-            "durability interval: an acknowledged message survives a killed process; a power cut may lose the last {:?}",
-            config.store.sync_interval
-        ),
-        Durability::Os => "durability os: an acknowledged message survives a killed process; a power cut may lose it".to_owned(),
-    }
 }

@@ -9,9 +9,7 @@ fn answers(address: &str, request: &[u8], wanted: &[u8]) -> bool {
         return false;
     };
     let mut answer = vec![0; wanted.len()];
-    socket.write_all(request).is_ok()
-        && socket.read_exact(&mut answer).is_ok()
-        && answer == wanted
+    socket.write_all(request).is_ok() && socket.read_exact(&mut answer).is_ok() && answer == wanted
 }
 
 #[test]

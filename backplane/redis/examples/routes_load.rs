@@ -1,6 +1,7 @@
 //! What routes cost Redis: users connect at a rate, stand, and reconnect; bytes of each, commands per second, the
 //! server's CPU. `cargo run --release -p millpond-redis --example routes_load -- ADDRESS [USERS] [RATE] [BUCKETS_LOG2]`
 //! with the address of an empty server, for example that of `dev/backends up redis`.
+#![expect(clippy::print_stdout, reason = "a measurement is printed")]
 
 use millpond_backplane::routes::{Route, Routes};
 use millpond_backplane::{Address, GatewayId, Handle};
@@ -42,17 +43,35 @@ fn main() -> Result<()> {
     let after = Numbers::of(&mut server)?;
     let per = |amount: f64| amount / f64::from(users);
     println!("users                            {users}");
-    println!("connected per second             {:.0}", f64::from(users) / took.as_secs_f64());
-    println!("server bytes per user            {:.1}", per(after.bytes - before.bytes));
-    println!("server commands per user         {:.2}", per(after.commands - before.commands));
-    println!("server CPU per user, µs          {:.2}", per(after.cpu - before.cpu) * 1e6);
+    println!(
+        "connected per second             {:.0}",
+        f64::from(users) / took.as_secs_f64()
+    );
+    println!(
+        "server bytes per user            {:.1}",
+        per(after.bytes - before.bytes)
+    );
+    println!(
+        "server commands per user         {:.2}",
+        per(after.commands - before.commands)
+    );
+    println!(
+        "server CPU per user, µs          {:.2}",
+        per(after.cpu - before.cpu) * 1e6
+    );
     find(&routes, users)?;
     std::thread::sleep(Duration::from_secs(10));
     let idle = Numbers::of(&mut server)?;
     routes.renew(GATEWAY, 1_800_000_000)?;
     let renewed = Numbers::of(&mut server)?;
-    println!("commands in 10 s of standing     {:.0}", idle.commands - after.commands - LOOKED);
-    println!("commands of a renewal            {:.0}", renewed.commands - idle.commands - 1.0);
+    println!(
+        "commands in 10 s of standing     {:.0}",
+        idle.commands - after.commands - LOOKED
+    );
+    println!(
+        "commands of a renewal            {:.0}",
+        renewed.commands - idle.commands - 1.0
+    );
     Ok(())
 }
 

@@ -94,7 +94,10 @@ mod tests {
             *counts.entry(place(10, id).bucket).or_insert(0) += 1;
         }
         assert_eq!(counts.len(), 1_024);
-        assert!(counts.values().all(|count| (90..=106).contains(count)), "{counts:?}");
+        assert!(
+            counts.values().all(|count| (90..=106).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -122,6 +125,12 @@ mod tests {
     fn places_stay_where_they_are() {
         let known = [1, 2, 1_000_000, (1 << 63) - 1].map(|id| place(13, id));
         let known = known.map(|place| (place.bucket, place.field));
-        assert_eq!(known, [(0, 0); 4]);
+        let expected = [
+            (1_933, 978_262_541_630_485),
+            (3_867, 830_625_176_418_346),
+            (8_007, 763_672_227_442_496),
+            (6_258, 147_637_365_212_139),
+        ];
+        assert_eq!(known, expected);
     }
 }

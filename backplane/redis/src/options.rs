@@ -55,7 +55,10 @@ impl Options {
             return refuse("no node of Redis is named".into());
         }
         if self.buckets_log2 > 24 {
-            return refuse(format!("2^{} buckets are more than 2^24", self.buckets_log2));
+            return refuse(format!(
+                "2^{} buckets are more than 2^24",
+                self.buckets_log2
+            ));
         }
         if self.prefix.is_empty() || self.prefix.contains(['{', '}']) {
             return refuse(format!(

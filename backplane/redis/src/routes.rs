@@ -89,7 +89,11 @@ impl RedisRoutes {
     async fn check_format(&self) -> Result<(), RoutesError> {
         let value = self.keys.format_value();
         let mut command = redis::cmd("SET");
-        command.arg(self.keys.format()).arg(&value).arg("NX").arg("GET");
+        command
+            .arg(self.keys.format())
+            .arg(&value)
+            .arg("NX")
+            .arg("GET");
         let standing: Option<String> = self.server.ask(&command).await.map_err(broken)?;
         match standing {
             Some(standing) if standing != value => Err(RoutesError(format!(

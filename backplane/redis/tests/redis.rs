@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 
 const LEASE: Duration = Duration::from_secs(2);
 
+#[expect(
+    clippy::print_stdout,
+    reason = "the gate counts what is skipped by this line"
+)]
 /// Says why a test is skipped where there is no Redis.
 fn backends(names: &[&str]) -> Option<Backends> {
     match Backends::start(names) {
@@ -186,7 +190,10 @@ fn programs_that_disagree_on_the_format_are_told() {
     options.buckets_log2 += 1;
     let other = RedisRoutes::new(&options).unwrap();
     let said = other.renew(GatewayId(4), 5).unwrap_err().to_string();
-    assert!(said.contains("format \"1 4\"") && said.contains("\"1 5\""), "{said}");
+    assert!(
+        said.contains("format \"1 4\"") && said.contains("\"1 5\""),
+        "{said}"
+    );
 }
 
 #[test]

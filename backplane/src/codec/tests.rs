@@ -1,6 +1,7 @@
 //! Every value comes back from its bytes; no other bytes are taken for a value.
 
 use super::*;
+use crate::link::{Downlink, DownlinkBody};
 use crate::row::{
     DedupKey, DedupRow, DeviceCursor, HighWater, HistoryRow, InboxRow, MarksRow, MemberMarks,
     PartitionRow, Stage, UserRow,
@@ -9,10 +10,7 @@ use crate::{
     Address, Command, CommandBody, ConversationKey, Entry, GatewayId, Handle, InboxBody,
     InboxEntry, Message, Position, Source, VirtualPartition,
 };
-use crate::link::{Downlink, DownlinkBody};
-use millpond_wire::{
-    Ack, AckStatus, Code, Conversation, DeviceId, Kind, Mark, MarkKind, UserId,
-};
+use millpond_wire::{Ack, AckStatus, Code, Conversation, DeviceId, Kind, Mark, MarkKind, UserId};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -205,7 +203,12 @@ fn downlink() -> impl Strategy<Value = Downlink> {
         user().prop_map(|id| Conversation::Group(id.value())),
     ];
     let author = prop::option::of(user());
-    let mark = (prop::sample::select(kinds.to_vec()), conversation, number(), author);
+    let mark = (
+        prop::sample::select(kinds.to_vec()),
+        conversation,
+        number(),
+        author,
+    );
     let mark = mark.prop_map(|(kind, conversation, up_to, user)| {
         DownlinkBody::Mark(Mark {
             kind,

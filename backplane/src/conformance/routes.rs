@@ -141,7 +141,10 @@ fn equal_attempts_go_by_epoch(routes: &Sure<impl Routes>) {
     );
 }
 
-fn a_dead_route_stands_in_nobodys_way<R: Routes>(routes: &Sure<R>, pass_lease: &mut impl FnMut(&R)) {
+fn a_dead_route_stands_in_nobodys_way<R: Routes>(
+    routes: &Sure<R>,
+    pass_lease: &mut impl FnMut(&R),
+) {
     routes.renew(GATEWAY, 5);
     assert_eq!(routes.put_one(route(user(1), 1, 90, 5, 0)), FIRST);
     pass_lease(&routes.0);

@@ -39,7 +39,11 @@ fn samples(counters: &[(&'static str, &'static str, &Counter)], into: &mut Vec<S
 impl Source for Sent {
     fn samples(&self, into: &mut Vec<Sample>) {
         let counters = [
-            ("link_frames_sent_total", "Frames written to gateways.", &self.frames),
+            (
+                "link_frames_sent_total",
+                "Frames written to gateways.",
+                &self.frames,
+            ),
             ("link_hints_sent_total", "Hints in them.", &self.hints),
             ("link_bytes_sent_total", "Bytes of them.", &self.bytes),
             (
@@ -47,7 +51,11 @@ impl Source for Sent {
                 "Hints for gateways that were full, gone, or not to be found.",
                 &self.dropped,
             ),
-            ("link_connects_total", "Streams made to gateways.", &self.connects),
+            (
+                "link_connects_total",
+                "Streams made to gateways.",
+                &self.connects,
+            ),
             (
                 "link_failures_total",
                 "Streams that could not be made, or broke.",
@@ -61,7 +69,11 @@ impl Source for Sent {
 impl Source for Received {
     fn samples(&self, into: &mut Vec<Sample>) {
         let counters = [
-            ("link_frames_received_total", "Frames read from routers.", &self.frames),
+            (
+                "link_frames_received_total",
+                "Frames read from routers.",
+                &self.frames,
+            ),
             ("link_hints_received_total", "Hints in them.", &self.hints),
             ("link_bytes_received_total", "Bytes of them.", &self.bytes),
             (
@@ -69,7 +81,11 @@ impl Source for Received {
                 "Hints for another gateway or epoch.",
                 &self.elsewhere,
             ),
-            ("link_streams_total", "Streams that routers made.", &self.streams),
+            (
+                "link_streams_total",
+                "Streams that routers made.",
+                &self.streams,
+            ),
             (
                 "link_refused_total",
                 "Streams refused, or ended by what came over them.",

@@ -228,7 +228,10 @@ mod tests {
         let (mut router, gateway) = greet(SECRET, SECRET, 9).unwrap();
         let seals = [router.seal(b"one"), router.seal(b"two")];
         assert!(!gateway.clone().holds(&seals[0], b"ono"));
-        assert!(!gateway.clone().holds(&seals[1], b"two"), "the first is left out");
+        assert!(
+            !gateway.clone().holds(&seals[1], b"two"),
+            "the first is left out"
+        );
         let mut repeated = gateway.clone();
         assert!(repeated.holds(&seals[0], b"one"));
         assert!(!repeated.holds(&seals[0], b"one"));

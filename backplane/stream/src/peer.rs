@@ -122,8 +122,9 @@ impl Peer {
         let (gateway, epoch) = (self.gateway, self.epoch);
         let found = tokio::task::spawn_blocking(move || directory.address(gateway, epoch));
         let address = found.await.ok().flatten();
-        let address = address
-            .ok_or_else(|| io::Error::new(ErrorKind::NotFound, "it has no lease with an address"))?;
+        let address = address.ok_or_else(|| {
+            io::Error::new(ErrorKind::NotFound, "it has no lease with an address")
+        })?;
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         rustix::net::sockopt::set_tcp_user_timeout(&stream, millis(WRITE_TIMEOUT))?;
@@ -150,7 +151,10 @@ impl Peer {
 fn framed(sealer: &mut Sealer, batch: &[u8]) -> io::Result<Vec<u8>> {
     let length = greeting::SEAL_BYTES + batch.len();
     if length > FRAME_BYTES_MAX {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "a hint is too long"));
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "a hint is too long",
+        ));
     }
     let length = u32::try_from(length).expect("the longest frame has fewer than 2^32 bytes");
     let mut bytes = Vec::with_capacity(4 + greeting::SEAL_BYTES + batch.len());

@@ -140,7 +140,10 @@ fn hints_arrive_in_order_at_their_gateways() {
     arrives(&one, &wanted);
     let other: Vec<_> = (0..10).map(|hundred| kick(2, 7, hundred * 100)).collect();
     arrives(&two, &other);
-    assert!(one.count("link_bytes_received_total") < 60_000, "a body goes once");
+    assert!(
+        one.count("link_bytes_received_total") < 60_000,
+        "a body goes once"
+    );
     assert_eq!(count(&*streams.counts(), "link_hints_dropped_total"), 0);
     assert_eq!(count(&*streams.counts(), "link_hints_sent_total"), 1_010);
 }
@@ -155,7 +158,9 @@ fn whoever_has_another_secret_is_not_heard() {
     link.send(kick(1, 1, 0));
     link.flush();
     let counts = streams.counts();
-    eventually("it is refused", || count(&*counts, "link_failures_total") > 0);
+    eventually("it is refused", || {
+        count(&*counts, "link_failures_total") > 0
+    });
     eventually("the hint is dropped", || {
         count(&*counts, "link_hints_dropped_total") == 1
     });
@@ -262,5 +267,7 @@ fn garbage_ends_only_its_own_stream() {
     link.flush();
     arrives(&gateway, &[kick(1, 1, 3)]);
     assert_eq!(gateway.count("link_streams_total"), 1);
-    eventually("all are counted", || gateway.count("link_refused_total") >= 3);
+    eventually("all are counted", || {
+        gateway.count("link_refused_total") >= 3
+    });
 }

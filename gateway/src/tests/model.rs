@@ -318,7 +318,7 @@ impl World {
         let (mut readers, mut desks) =
             pages::pool(&config, &[bell], &seams.0, &seams.1, None, &counts);
         let reader = readers.remove(0);
-        millpond_backplane::routes::Routes::renew(&*mill.routes, GatewayId(1), 1);
+        millpond_backplane::routes::Routes::renew(&*mill.routes, GatewayId(1), 1).unwrap();
         let inlets = Inlets {
             listener,
             appender: mill.appender(if large { 64 } else { 1 + chance.below(5) }),

@@ -46,10 +46,12 @@ impl House {
 
     fn online(self, id: u64, device: u64) -> Self {
         let address = address(id, device);
-        self.routes.put_one(Route {
-            address,
-            attempt: 1,
-        }).unwrap();
+        self.routes
+            .put_one(Route {
+                address,
+                attempt: 1,
+            })
+            .unwrap();
         self
     }
 

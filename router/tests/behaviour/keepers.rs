@@ -12,13 +12,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn keep(stages: &Stages, half: Half) -> Keeper {
-    let (log, store, link) = (stages.log.clone(), stages.store.clone(), stages.link.clone());
+    let (log, store, link) = (
+        stages.log.clone(),
+        stages.store.clone(),
+        stages.link.clone(),
+    );
     let config = stages.config;
     let open = move || {
         let routes = Arc::new(MemoryRoutes::new(Duration::from_secs(60)));
         let releaser = Releaser::new(routes, Box::new(link.clone()));
         let log = Box::new(log.clone());
-        Owner::open(half, config, &partitions(half), log, store.clone(), releaser)
+        Owner::open(
+            half,
+            config,
+            &partitions(half),
+            log,
+            store.clone(),
+            releaser,
+        )
     };
     Keeper::start(format!("{half:?}"), open).unwrap()
 }
@@ -34,13 +45,19 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 fn count(keeper: &Keeper, name: &str) -> f64 {
     let mut samples = Vec::new();
     Source::samples(&*keeper.counts(), &mut samples);
-    samples.iter().find(|sample| sample.name == name).unwrap().value
+    samples
+        .iter()
+        .find(|sample| sample.name == name)
+        .unwrap()
+        .value
 }
 
 #[test]
 fn a_keeper_opens_again_what_fails() {
     let stages = Stages::new();
-    stages.log.fail_read(LogError::Append("ordered by a test".into()));
+    stages
+        .log
+        .fail_read(LogError::Append("ordered by a test".into()));
     for written in [0, 1, usize::MAX] {
         stages.log.fail_append(AppendFault { written });
     }
@@ -51,15 +68,24 @@ fn a_keeper_opens_again_what_fails() {
     let placed = || {
         let rows = stages.rows();
         let of = |wanted| {
-            let inbox = |row: &&Write| matches!(row, Write::Inbox { user, .. } if user.value() == wanted);
+            let inbox =
+                |row: &&Write| matches!(row, Write::Inbox { user, .. } if user.value() == wanted);
             rows.iter().filter(inbox).count()
         };
         (1..=USERS).map(of).collect::<Vec<_>>()
     };
     eventually("all is placed", || placed() == [50, 50, 0, 0]);
-    let failures: f64 = keepers.iter().map(|it| count(it, "router_owner_failures_total")).sum();
-    assert!(failures >= 4.0, "every ordered fault ended an owner: {failures}");
-    eventually("both stand", || keepers.iter().all(|it| it.health().is_ok()));
+    let failures: f64 = keepers
+        .iter()
+        .map(|it| count(it, "router_owner_failures_total"))
+        .sum();
+    assert!(
+        failures >= 4.0,
+        "every ordered fault ended an owner: {failures}"
+    );
+    eventually("both stand", || {
+        keepers.iter().all(|it| it.health().is_ok())
+    });
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(placed(), [50, 50, 0, 0], "nothing is doubled");
 }
@@ -68,7 +94,9 @@ fn a_keeper_opens_again_what_fails() {
 fn a_keeper_that_cannot_open_says_why() {
     let open = || Err(LogError::Append("ordered by a test".into()).into());
     let keeper = Keeper::start("conversations".into(), open).unwrap();
-    eventually("it has tried", || count(&keeper, "router_owner_failures_total") > 0.0);
+    eventually("it has tried", || {
+        count(&keeper, "router_owner_failures_total") > 0.0
+    });
     let why = keeper.health().unwrap_err();
     assert_eq!(why, "conversations: append failed: ordered by a test");
     assert!(count(&keeper, "router_owner_stands") < 1.0);

@@ -33,10 +33,12 @@ fn start(shards: usize, capacity: usize) -> Running {
 fn start_over(store: Arc<dyn Store>, shards: usize, capacity: usize) -> Running {
     let routes = Arc::new(MemoryRoutes::new(Duration::from_secs(3600)));
     routes.renew(address(1, 1).gateway, 1).unwrap();
-    routes.put_one(Route {
-        address: address(2, 1),
-        attempt: 1,
-    }).unwrap();
+    routes
+        .put_one(Route {
+            address: address(2, 1),
+            attempt: 1,
+        })
+        .unwrap();
     let link = RecordingLink::default();
     let (shards, intake) = intake(shards, capacity);
     let (wall, begun) = (Arc::new(AtomicU64::new(1_000_000)), Instant::now());

@@ -43,7 +43,9 @@ fn buckets(root: &Root, target: &Target) -> Finding {
         .of(&found, |finding, buckets| {
             finding.judged(*buckets >= wanted, Warning, buckets.to_string())
         })
-        .or_type(format!("thash_entries={wanted} on the kernel's command line"))
+        .or_type(format!(
+            "thash_entries={wanted} on the kernel's command line"
+        ))
 }
 
 /// Raised as a whole, so that the three marks keep their distances.

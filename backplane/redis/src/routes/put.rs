@@ -46,7 +46,9 @@ impl RedisRoutes {
             }
             wanted = self.round(wanted, &mut puts).await?;
         }
-        Err(RoutesError("a user's routes change faster than they can be put".into()))
+        Err(RoutesError(
+            "a user's routes change faster than they can be put".into(),
+        ))
     }
 
     /// Tries all of them; returns those to be tried again.
@@ -157,7 +159,9 @@ fn may_go(route: &Route, standing: &[Route], leases: &View) -> Option<Vec<Route>
         }
     }
     if others.len() >= ROUTES_PER_USER_MAX {
-        let least = others.iter().min_by_key(|old| (leases.live(old), rank(old)));
+        let least = others
+            .iter()
+            .min_by_key(|old| (leases.live(old), rank(old)));
         drop.extend(least);
     }
     Some(drop)

@@ -49,7 +49,9 @@ impl Elsewhere {
 
     fn renew(&self, gateways: &[&Here]) {
         for here in gateways {
-            self.routes.renew(here.gateway, here.reader.gateway_epoch).unwrap();
+            self.routes
+                .renew(here.gateway, here.reader.gateway_epoch)
+                .unwrap();
         }
     }
 
