@@ -73,6 +73,9 @@ pub enum LogError {
     },
     #[error("append failed: {0}")]
     Append(String),
+    /// Not now: whoever stops and opens again may find it back.
+    #[error("the log cannot be read: {0}")]
+    Unreadable(String),
     #[error("record at offset {offset} does not decode: {what}")]
     Corrupt { offset: u64, what: String },
 }

@@ -12,6 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("router", &["wire", "backplane"]),
     ("backplane", &["wire"]),
     ("backplane/embedded", &["backplane", "wire"]),
+    ("backplane/kafka", &["backplane"]),
     ("backplane/redis", &["backplane", "wire"]),
     ("backplane/stream", &["backplane"]),
     ("api", &["wire", "backplane"]),
@@ -39,6 +40,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const IMPORTS_OF_TESTS: &[(&str, &[&str])] = &[
     ("gateway", &["client"]),
     ("router", &["backplane/embedded"]),
+    ("backplane/kafka", &["testbed", "wire"]),
     ("backplane/redis", &["testbed"]),
     ("backplane/stream", &["wire"]),
 ];

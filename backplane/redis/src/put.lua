@@ -5,8 +5,19 @@
 local most = tonumber(ARGV[1])
 local answers = {}
 
+-- Attempt and gateway epoch; the epoch is an LEB128 number.
 local function rank(seat)
-  return struct.unpack('>I4I4', seat, 10)
+  local epoch, scale, at = 0, 1, 16
+  while true do
+    local byte = string.byte(seat, at)
+    epoch = epoch + byte % 128 * scale
+    if byte < 128 then
+      local attempt = struct.unpack('>I4', seat, 10)
+      return attempt, epoch
+    end
+    scale = scale * 128
+    at = at + 1
+  end
 end
 
 local function place(seats, seat, drop)

@@ -76,6 +76,18 @@ impl RedisRoutes {
         })
     }
 
+    /// The next epoch of a gateway that starts: above all that it has had.
+    ///
+    /// # Errors
+    /// Redis does not answer: a gateway does not start without it, since its epoch could be one that it has had.
+    pub fn begin_epoch(&self, gateway: GatewayId) -> Result<u32, RoutesError> {
+        self.call(async {
+            let mut command = redis::cmd("INCR");
+            command.arg(self.keys.epoch(gateway));
+            self.server.ask(&command).await.map_err(broken)
+        })
+    }
+
     /// Runs one call to its end on the caller's thread.
     fn call<T>(
         &self,

@@ -1,6 +1,6 @@
 //! A route as bytes: what stands in the bucket for one device of a user.
 //!
-//! `length u8 | device u64 | attempt u32 | gateway epoch u32 | gateway u16 | shard, slot, generation as LEB128`, integers
+//! `length u8 | device u64 | attempt u32 | gateway u16 | gateway epoch, shard, slot, generation as LEB128`, integers
 //! big-endian; the length is that of what follows it. The scripts read device, attempt and epoch and compare the rest
 //! byte by byte, so a seat has one encoding. A user's seats stand one after the other, in no order.
 
@@ -9,8 +9,8 @@ use millpond_backplane::{Address, GatewayId, Handle};
 use millpond_wire::{DeviceId, UserId};
 
 /// The longest seat, its length included.
-pub(crate) const BYTES_MAX: usize = 1 + FIXED + 3 + 5 + 5;
-const FIXED: usize = 18;
+pub(crate) const BYTES_MAX: usize = 1 + FIXED + 5 + 3 + 5 + 5;
+const FIXED: usize = 14;
 
 /// Appends a seat.
 ///
@@ -29,8 +29,8 @@ pub(crate) fn encode(route: &Route, into: &mut Vec<u8>) -> Result<(), GatewayId>
     into.push(0);
     into.extend_from_slice(&device.0.to_be_bytes());
     into.extend_from_slice(&route.attempt.to_be_bytes());
-    into.extend_from_slice(&gateway_epoch.to_be_bytes());
     into.extend_from_slice(&number.to_be_bytes());
+    leb(gateway_epoch, into);
     leb(u32::from(handle.shard), into);
     leb(handle.slot, into);
     leb(handle.generation, into);
@@ -60,8 +60,8 @@ fn decode_one(user: UserId, seat: &[u8]) -> Result<Route, &'static str> {
     const SHORT: &str = "a seat is too short";
     let (device, rest) = seat.split_first_chunk().ok_or(SHORT)?;
     let (attempt, rest) = rest.split_first_chunk().ok_or(SHORT)?;
-    let (gateway_epoch, rest) = rest.split_first_chunk().ok_or(SHORT)?;
     let (gateway, mut rest) = rest.split_first_chunk().ok_or(SHORT)?;
+    let gateway_epoch = read_leb(&mut rest)?;
     let shard = read_leb(&mut rest)?;
     let handle = Handle {
         shard: u16::try_from(shard).map_err(|_| "a shard of more than 16 bits")?,
@@ -73,7 +73,7 @@ fn decode_one(user: UserId, seat: &[u8]) -> Result<Route, &'static str> {
     }
     let address = Address {
         gateway: GatewayId(u32::from(u16::from_be_bytes(*gateway))),
-        gateway_epoch: u32::from_be_bytes(*gateway_epoch),
+        gateway_epoch,
         handle,
         user,
         device: DeviceId(u64::from_be_bytes(*device)),
@@ -166,11 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn a_usual_seat_is_24_bytes() {
+    fn a_usual_seat_is_22_bytes() {
         let mut bytes = Vec::new();
-        let usual = route(u64::MAX, [1_800_000_000, 1_800_000_000, 900_000, 3], 12, 1);
+        let usual = route(u64::MAX, [1_800_000_000, 300, 900_000, 3], 12, 1);
         encode(&usual, &mut bytes).unwrap();
-        assert_eq!(bytes.len(), 24);
+        assert_eq!(bytes.len(), 22);
     }
 
     #[test]

@@ -216,6 +216,19 @@ fn a_lease_names_the_link() {
 }
 
 #[test]
+fn each_start_of_a_gateway_has_an_epoch_of_its_own() {
+    let Some(backends) = backends(&["redis"]) else {
+        return;
+    };
+    let routes = RedisRoutes::new(&options(backends.address("redis"), false)).unwrap();
+    let begin = || routes.begin_epoch(GatewayId(3)).unwrap();
+    assert_eq!([begin(), begin()], [1, 2]);
+    routes.renew(GatewayId(3), 9).unwrap();
+    assert_eq!(begin(), 10);
+    assert_eq!(routes.begin_epoch(GatewayId(4)).unwrap(), 1);
+}
+
+#[test]
 fn options_that_cannot_be_meant_are_refused() {
     let fine = options("127.0.0.1:1", false);
     let refused = |change: fn(&mut Options)| {
