@@ -134,13 +134,13 @@ pub(crate) fn run_role<R: Role>(arguments: &Arguments) -> Result<()> {
 
 async fn serve<R: Role>(config: Config) -> Result<()> {
     let mut signals = Signals::listen()?;
+    let admin = bind_admin(config.admin).await?;
     // Drivers of a cluster have runtimes of their own, which cannot be waited for on this one.
     let (server, config) = tokio::task::spawn_blocking(move || {
         let server = R::start(&config)?;
         anyhow::Ok((server, config))
     })
     .await??;
-    let admin = bind_admin(config.admin).await?;
     let reasons = Arc::new(Mutex::new(Vec::new()));
     let gateway = server.gateway();
     let room = gateway.map(|gateway| Arc::new(Room::new(gateway.budget, gateway.numbers)));

@@ -4,9 +4,9 @@
 //! ones of the same client may be in the log before that; the conversation machine puts this right by their ids.
 
 use crate::producer::{Lane, Shared};
+use millpond_backplane::Entry;
 use millpond_backplane::codec::encode_envelope;
 use millpond_backplane::log::{Appender, Full, Topic};
-use millpond_backplane::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -97,7 +97,11 @@ impl Demux {
             tap.next = tap.next.min(wanted);
         }
         // Everything of the record that `after` stands in was there when it was read.
-        let kept_from = if after == Position::ZERO { wanted } else { wanted + 1 };
+        let kept_from = if after == Position::ZERO {
+            wanted
+        } else {
+            wanted + 1
+        };
         if kept_from < tap.first {
             return Err(LogError::Truncated {
                 topic,
@@ -238,7 +242,10 @@ impl Tap {
 
     /// What stands before a record that does not decode comes first; then the error, until `after` is past it.
     fn take(&mut self, partition: VirtualPartition, max: usize) -> Result<Vec<Logged>, LogError> {
-        let queue = self.queues.get_mut(&partition).expect("it has just been made");
+        let queue = self
+            .queues
+            .get_mut(&partition)
+            .expect("it has just been made");
         if let (Some(Item::Corrupt { offset, what }), true) = (queue.items.front(), max > 0) {
             let (offset, what) = (*offset, what.clone());
             return Err(LogError::Corrupt { offset, what });

@@ -94,7 +94,8 @@ impl Queue {
 
     /// Forgets what waits; says the bytes that were pushed for it, and its entries.
     pub(crate) fn clear(&mut self) -> (usize, u64) {
-        let sum = |(bytes, entries), it: Envelope| (bytes + it.pushed_bytes(), entries + it.entries);
+        let sum =
+            |(bytes, entries), it: Envelope| (bytes + it.pushed_bytes(), entries + it.entries);
         self.waiting.drain(..).fold((0, 0), sum)
     }
 

@@ -94,13 +94,21 @@ impl Options {
         format!("{}-{name}", self.prefix)
     }
 
+    /// The names of all topics.
+    pub fn topics(&self) -> [String; 2] {
+        [Topic::Commands, Topic::Inboxes].map(|topic| self.topic(topic))
+    }
+
     /// What producers, consumers and administrators have in common.
     pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", self.brokers.join(","))
             .set("socket.timeout.ms", millis(self.request_timeout))
-            .set("socket.connection.setup.timeout.ms", millis(self.request_timeout.max(SECOND)))
+            .set(
+                "socket.connection.setup.timeout.ms",
+                millis(self.request_timeout.max(SECOND)),
+            )
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "500")

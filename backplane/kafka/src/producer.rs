@@ -164,7 +164,13 @@ impl Shared {
     /// always a prefix.
     pub(crate) fn strict_lane(&self, topic: Topic, partition: i32) -> Arc<Lane> {
         let queue = Queue::new(1, crate::options::ENVELOPE_BYTES_MAX);
-        Lane::new(self.options.topic(topic), partition, queue, true, &Arc::default())
+        Lane::new(
+            self.options.topic(topic),
+            partition,
+            queue,
+            true,
+            &Arc::default(),
+        )
     }
 }
 
@@ -211,7 +217,8 @@ impl Lane {
                     return state.queue.give_back(envelope);
                 }
                 Err(error) => {
-                    self.held.fetch_sub(envelope.pushed_bytes(), Ordering::Relaxed);
+                    self.held
+                        .fetch_sub(envelope.pushed_bytes(), Ordering::Relaxed);
                     self.fail(&mut state, envelope.entries, error.to_string(), counts);
                 }
             }
@@ -262,7 +269,13 @@ impl Lane {
     fn fail(&self, state: &mut State, entries: u64, why: String, counts: &Counts) {
         counts.failed.add(entries);
         let (topic, partition) = (&self.topic, self.partition);
-        tracing::warn!(topic, partition, entries, why, "an envelope was not delivered");
+        tracing::warn!(
+            topic,
+            partition,
+            entries,
+            why,
+            "an envelope was not delivered"
+        );
         state.failure = Some(why);
         self.moved.notify_all();
     }

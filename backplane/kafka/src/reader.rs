@@ -3,16 +3,16 @@
 //! A read never waits for something to come: it takes what the library has fetched. Empty means that nothing more is here
 //! yet. Kafka out of reach is empty as well, and is counted; it goes on when Kafka does.
 
+use crate::KafkaError;
 use crate::counts::Counts;
 use crate::demux::Demux;
 use crate::producer::{Lane, Shared, note, worked};
-use crate::KafkaError;
 use millpond_backplane::codec::encode_envelope;
 use millpond_backplane::log::{Log, LogError, Logged, Topic};
 use millpond_backplane::{Entry, Position, VirtualPartition};
+use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError as Error, RDKafkaErrorCode};
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::{ClientContext, Message as _, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,7 +118,10 @@ impl KafkaLog {
             worked(self.consumer.pause(&self.list(&pause)), &self.shared.counts);
         }
         if !resume.is_empty() {
-            worked(self.consumer.resume(&self.list(&resume)), &self.shared.counts);
+            worked(
+                self.consumer.resume(&self.list(&resume)),
+                &self.shared.counts,
+            );
         }
         Ok(())
     }
@@ -130,7 +133,10 @@ impl KafkaLog {
             RDKafkaErrorCode::OffsetOutOfRange,
             RDKafkaErrorCode::NoOffset,
         ];
-        if error.rdkafka_error_code().is_some_and(|code| lost.contains(&code)) {
+        if error
+            .rdkafka_error_code()
+            .is_some_and(|code| lost.contains(&code))
+        {
             self.demux.taps().for_each(|(_, tap)| tap.moved = true);
             return Ok(());
         }
@@ -171,7 +177,10 @@ impl KafkaLog {
         }
         self.consumer.assign(&list).map_err(unreadable)?;
         if !paused.is_empty() {
-            worked(self.consumer.pause(&self.list(&paused)), &self.shared.counts);
+            worked(
+                self.consumer.pause(&self.list(&paused)),
+                &self.shared.counts,
+            );
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ pub fn make_topics(options: &Options) -> Result<(), KafkaError> {
     // A quorum of copies has what is acknowledged.
     let in_sync = (options.replicas / 2 + 1).to_string();
     let retention = options.retention.as_millis().to_string();
-    let names = [Topic::Commands, Topic::Inboxes].map(|topic| options.topic(topic));
+    let names = options.topics();
     let topics: Vec<_> = names
         .iter()
         .map(|name| {

@@ -60,6 +60,10 @@ impl Health {
         result
     }
 
+    pub(crate) fn is_answering(&self) -> bool {
+        self.failing_until_ms.load(Ordering::Relaxed) == 0
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -67,7 +71,7 @@ impl Health {
 
 impl Source for Health {
     fn samples(&self, into: &mut Vec<Sample>) {
-        let answers = self.failing_until_ms.load(Ordering::Relaxed) == 0;
+        let answers = self.is_answering();
         #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
         let count = |counter: &Counter| counter.value() as f64;
         let mut add = |name, help, kind, value| {

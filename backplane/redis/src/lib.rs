@@ -9,6 +9,7 @@
 //! heartbeats of the gateways.
 #![forbid(unsafe_code)]
 
+mod background;
 mod health;
 mod key;
 mod leases;

@@ -2,6 +2,7 @@
 
 mod put;
 
+use crate::background::Background;
 use crate::health::Health;
 use crate::key::{Keys, Place};
 use crate::leases::{self, Leases};
@@ -18,7 +19,6 @@ use redis::{RedisError, Script};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use tokio::runtime::Runtime;
 
 const PUT: &str = include_str!("put.lua");
 const REMOVE: &str = include_str!("remove.lua");
@@ -30,7 +30,7 @@ const BUCKETS_AT_A_TIME: usize = 256;
 /// Routes in Redis.
 #[derive(Debug)]
 pub struct RedisRoutes {
-    runtime: Runtime,
+    runtime: Background,
     server: Server,
     keys: Keys,
     leases: Leases,
@@ -54,11 +54,7 @@ impl RedisRoutes {
     /// Options that cannot be meant, or no thread for the runtime.
     pub fn new(options: &Options) -> Result<Self, RoutesError> {
         options.check()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("routes")
-            .enable_all()
-            .build()
+        let runtime = Background::start("routes")
             .map_err(|error| RoutesError(format!("no thread for them: {error}")))?;
         Ok(Self {
             runtime,
@@ -86,6 +82,11 @@ impl RedisRoutes {
             command.arg(self.keys.epoch(gateway));
             self.server.ask(&command).await.map_err(broken)
         })
+    }
+
+    /// Whether the last call was answered.
+    pub fn is_reachable(&self) -> bool {
+        self.health.is_answering()
     }
 
     /// Runs one call to its end on the caller's thread.

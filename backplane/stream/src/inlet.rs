@@ -1,6 +1,7 @@
 //! The gateway's end: takes streams from routers, and hands their hints to the shards.
 
 use crate::FRAME_BYTES_MAX;
+use crate::background::Background;
 use crate::counts::Received;
 use crate::greeting::{self, HELLO_BYTES, PROOF_BYTES, Refused, SEAL_BYTES, Sealer};
 use millpond_backplane::GatewayId;
@@ -13,7 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -40,7 +40,7 @@ pub struct InletOptions {
 pub struct Inlet {
     address: SocketAddr,
     received: Arc<Received>,
-    _runtime: Runtime,
+    _runtime: Background,
 }
 
 struct Door {
@@ -55,11 +55,7 @@ impl Inlet {
     /// # Errors
     /// An address that cannot be listened on, or no thread.
     pub fn listen(options: InletOptions, link: Box<dyn Link>) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("link")
-            .enable_all()
-            .build()?;
+        let runtime = Background::start("link")?;
         let listener = runtime.block_on(TcpListener::bind(options.listen))?;
         let address = listener.local_addr()?;
         let received = Arc::<Received>::default();

@@ -1,5 +1,6 @@
 //! The router's end.
 
+use crate::background::Background;
 use crate::counts::Sent;
 use crate::outbox::Frame;
 use crate::peer::{Common, Peer};
@@ -11,16 +12,16 @@ use millpond_backplane::metrics::Source;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Handle;
 
 /// A gateway in one of its epochs.
 type Name = (GatewayId, u32);
 
-/// The streams of one router process; its threads each have a [`StreamLink`].
-#[derive(Debug)]
+/// The streams of one process; its threads each have a [`StreamLink`]. Clones are the same streams.
+#[derive(Clone, Debug)]
 pub struct Streams {
     shared: Arc<Shared>,
-    _runtime: Runtime,
+    _runtime: Arc<Background>,
 }
 
 #[derive(Debug)]
@@ -36,11 +37,7 @@ impl Streams {
     /// # Errors
     /// No thread for the streams.
     pub fn new(secret: &[u8], directory: Arc<dyn Directory>) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("link")
-            .enable_all()
-            .build()?;
+        let runtime = Background::start("link")?;
         let common = Common {
             secret: secret.to_vec(),
             directory,
@@ -53,7 +50,7 @@ impl Streams {
         };
         Ok(Self {
             shared: Arc::new(shared),
-            _runtime: runtime,
+            _runtime: Arc::new(runtime),
         })
     }
 

@@ -56,19 +56,27 @@ impl Kafka {
             tap.moved = false;
         }
         let next = demux.taps().next().map_or(0, |(_, tap)| tap.next);
-        for (offset, payload) in (0..).zip(&self.records).skip(usize::try_from(next).unwrap()).take(records) {
+        for (offset, payload) in (0..)
+            .zip(&self.records)
+            .skip(usize::try_from(next).unwrap())
+            .take(records)
+        {
             let _corrupt = demux.record(NAME, offset, 1_000 + offset, payload);
         }
     }
 
     fn behind(&self, group: u64, after: Position) -> Vec<Logged> {
-        let of = |logged: &&Logged| logged.entry.partition() == partition(group) && logged.position > after;
+        let of = |logged: &&Logged| {
+            logged.entry.partition() == partition(group) && logged.position > after
+        };
         self.logged.iter().filter(of).cloned().collect()
     }
 }
 
 fn take(demux: &mut Demux, group: u64, after: Position, max: usize) -> Vec<Logged> {
-    demux.take(NAME.0, NAME.1, partition(group), after, max).unwrap()
+    demux
+        .take(NAME.0, NAME.1, partition(group), after, max)
+        .unwrap()
 }
 
 proptest! {
@@ -141,8 +149,13 @@ fn a_record_that_does_not_decode_is_told_in_its_place() {
     assert_eq!(first.len(), 1);
     let after = first[0].position;
     for _ in 0..2 {
-        let error = demux.take(NAME.0, NAME.1, partition(1), after, 9).unwrap_err();
-        assert!(matches!(error, LogError::Corrupt { offset: 1, .. }), "{error}");
+        let error = demux
+            .take(NAME.0, NAME.1, partition(1), after, 9)
+            .unwrap_err();
+        assert!(
+            matches!(error, LogError::Corrupt { offset: 1, .. }),
+            "{error}"
+        );
     }
     let past = Position {
         epoch: EPOCH,
@@ -162,9 +175,14 @@ fn what_is_gone_is_an_error_and_what_was_taken_is_not_missed() {
     };
     assert!(take(&mut demux, 1, at(6), 9).is_empty());
     demux.taps().for_each(|(_, tap)| tap.first = 7);
-    assert!(take(&mut demux, 1, at(6), 9).is_empty(), "6 was the last that is gone");
+    assert!(
+        take(&mut demux, 1, at(6), 9).is_empty(),
+        "6 was the last that is gone"
+    );
     for after in [at(5), Position::ZERO] {
-        let error = demux.take(NAME.0, NAME.1, partition(1), after, 9).unwrap_err();
+        let error = demux
+            .take(NAME.0, NAME.1, partition(1), after, 9)
+            .unwrap_err();
         assert!(matches!(error, LogError::Truncated { .. }), "{error}");
     }
 }
