@@ -12,6 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("router", &["wire", "backplane"]),
     ("backplane", &["wire"]),
     ("backplane/embedded", &["backplane", "wire"]),
+    ("backplane/cassandra", &["backplane", "wire"]),
     ("api", &["wire", "backplane"]),
     ("client", &["wire"]),
     ("checker", &[]),
@@ -37,6 +38,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const IMPORTS_OF_TESTS: &[(&str, &[&str])] = &[
     ("gateway", &["client"]),
     ("router", &["backplane/embedded"]),
+    ("backplane/cassandra", &["testbed"]),
 ];
 
 /// Folders of crates, and outside crates that nothing they are built from may be.
