@@ -9,21 +9,16 @@ fn answers(address: &str, request: &[u8], wanted: &[u8]) -> bool {
         return false;
     };
     let mut answer = vec![0; wanted.len()];
-    socket.write_all(request).is_ok()
-        && socket.read_exact(&mut answer).is_ok()
-        && answer == wanted
+    socket.write_all(request).is_ok() && socket.read_exact(&mut answer).is_ok() && answer == wanted
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the gate counts what is skipped by this line"
-)]
 fn servers_answer_while_they_are_held_and_end_then() {
     let held = match Backends::start(&["redis", "redis-cluster"]) {
         Ok(held) => held,
         Err(said) if said.contains("found none") => {
-            println!("skipped: {}", said.trim());
+            // Past the harness, which keeps what a test that passes prints to itself.
+            let _told = writeln!(std::io::stderr(), "\nskipped: {}", said.trim());
             return;
         }
         Err(said) => panic!("{said}"),

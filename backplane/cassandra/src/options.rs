@@ -51,7 +51,7 @@ impl Options {
 }
 
 /// Measured with a node on the same two cores: rates grow up to 256 requests at a time, and latencies with them.
-pub const IN_FLIGHT_MAX: usize = 128;
+const IN_FLIGHT_MAX: usize = 128;
 
 /// How many replicas have answered when a write counts, or a read.
 ///

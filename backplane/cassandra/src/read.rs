@@ -45,7 +45,14 @@ async fn answer(cluster: &Cluster, read: Read) -> Result<Answer, StoreError> {
     const ALL: (u64, u64) = (0, u64::MAX);
     match read {
         Read::HistoryHead(conversation) => {
-            history(cluster, conversation, ALL, Order::Descending, (1, usize::MAX)).await
+            history(
+                cluster,
+                conversation,
+                ALL,
+                Order::Descending,
+                (1, usize::MAX),
+            )
+            .await
         }
         Read::HistoryAfter {
             conversation,
@@ -67,7 +74,14 @@ async fn answer(cluster: &Cluster, read: Read) -> Result<Answer, StoreError> {
         } => match before.checked_sub(1) {
             Some(last) => {
                 let seqs = (0, last);
-                history(cluster, conversation, seqs, Order::Descending, (rows, bytes)).await
+                history(
+                    cluster,
+                    conversation,
+                    seqs,
+                    Order::Descending,
+                    (rows, bytes),
+                )
+                .await
             }
             None => Ok(Answer::History(Vec::new())),
         },
@@ -90,7 +104,13 @@ async fn answer(cluster: &Cluster, read: Read) -> Result<Answer, StoreError> {
         } => dedup_highest(cluster, conversation, user, device).await,
         Read::Marks(conversation) => {
             let values = (codec::marks_key(conversation),);
-            let row = row(cluster, Statement::Marks, "marks", &values, codec::decode_marks);
+            let row = row(
+                cluster,
+                Statement::Marks,
+                "marks",
+                &values,
+                codec::decode_marks,
+            );
             row.await.map(Answer::Marks)
         }
         Read::InboxHead(user) => inbox(cluster, user, ALL, Order::Descending, 1).await,
@@ -100,7 +120,13 @@ async fn answer(cluster: &Cluster, read: Read) -> Result<Answer, StoreError> {
         },
         Read::User(user) => {
             let values = (signed(user),);
-            let row = row(cluster, Statement::User, "users", &values, codec::decode_user);
+            let row = row(
+                cluster,
+                Statement::User,
+                "users",
+                &values,
+                codec::decode_user,
+            );
             row.await.map(Answer::User)
         }
         Read::Partition { stage, partition } => consumed(cluster, stage, partition).await,

@@ -69,7 +69,11 @@ pub fn statements(options: &Options) -> Vec<String> {
             "user_id bigint, row_key blob, row_value blob, PRIMARY KEY ((user_id), row_key)",
             "",
         ),
-        table("users", "user_id bigint PRIMARY KEY, row_value blob", REPLACED),
+        table(
+            "users",
+            "user_id bigint PRIMARY KEY, row_value blob",
+            REPLACED,
+        ),
         table(
             "partitions",
             "stage tinyint, number smallint, row_value blob, PRIMARY KEY ((stage, number))",

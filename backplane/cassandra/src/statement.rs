@@ -49,9 +49,7 @@ impl Statement {
         let put = |table: &str, columns: &str| {
             let marks = columns.split(',').map(|_| "?").collect::<Vec<_>>();
             let marks = marks.join(", ");
-            format!(
-                "INSERT INTO {keyspace}.{table} ({columns}) VALUES ({marks}) USING TIMESTAMP ?"
-            )
+            format!("INSERT INTO {keyspace}.{table} ({columns}) VALUES ({marks}) USING TIMESTAMP ?")
         };
         let at = |table: &str, key: &str| {
             format!("SELECT row_value FROM {keyspace}.{table} WHERE {key}")
@@ -65,9 +63,7 @@ impl Statement {
         const CONVERSATION: &str = "conversation = ? AND kind = ?";
         const USER: &str = "user_id = ?";
         match self {
-            Self::PutConversation => {
-                put("conversations", "conversation, kind, row_key, row_value")
-            }
+            Self::PutConversation => put("conversations", "conversation, kind, row_key, row_value"),
             Self::PutMarks => put("marks", "conversation, row_value"),
             Self::PutInbox => put("inboxes", "user_id, row_key, row_value"),
             Self::PutUser => put("users", "user_id, row_value"),

@@ -36,9 +36,8 @@ pub struct OutOfBounds(pub Position);
 /// # Errors
 /// A position beyond the bounds.
 pub fn exact(position: Position) -> Result<i64, OutOfBounds> {
-    let fits = position.epoch <= EPOCH_MAX
-        && position.offset <= OFFSET_MAX
-        && position.index <= INDEX_MAX;
+    let fits =
+        position.epoch <= EPOCH_MAX && position.offset <= OFFSET_MAX && position.index <= INDEX_MAX;
     if fits {
         Ok(pack(position.epoch, position.offset, position.index))
     } else {
@@ -115,10 +114,7 @@ mod tests {
                 at(1, OFFSET_MAX + 1, 0),
                 exact(at(1, OFFSET_MAX, INDEX_MAX)).unwrap(),
             ),
-            (
-                at(1, 5, INDEX_MAX + 1),
-                exact(at(1, 5, INDEX_MAX)).unwrap(),
-            ),
+            (at(1, 5, INDEX_MAX + 1), exact(at(1, 5, INDEX_MAX)).unwrap()),
             (at(u32::MAX, u64::MAX, u32::MAX), i64::MAX),
         ] {
             let error = exact(beyond).unwrap_err().to_string();

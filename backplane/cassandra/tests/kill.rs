@@ -85,7 +85,11 @@ fn kill_and_restart(server: &Backends, impatient: &CassandraStore, acknowledged:
     let start = Instant::now();
     let error = put(impatient, 99, 1).unwrap_err();
     assert!(matches!(error, StoreError::Failed(_)), "{error}");
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     let before = count();
     server.restart("cassandra");
     let start = Instant::now();

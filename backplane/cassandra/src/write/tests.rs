@@ -64,7 +64,11 @@ fn a_unit_is_one_partition_and_partitions_of_the_log_come_behind_all() {
         (HISTORY, at(2)),
         (DEDUP, at(2)),
     ];
-    assert_eq!(rows.collect::<Vec<_>>(), wanted, "in order, whatever came first");
+    assert_eq!(
+        rows.collect::<Vec<_>>(),
+        wanted,
+        "in order, whatever came first"
+    );
 }
 
 #[test]
@@ -85,7 +89,12 @@ fn of_one_key_the_later_write_is_sent_unless_it_is_older() {
 
 #[test]
 fn a_long_unit_is_cut_between_messages_and_the_newest_is_last() {
-    let plan = plan((1..=50).rev().map(|seq| message_of(60 * 1024, seq)).collect());
+    let plan = plan(
+        (1..=50)
+            .rev()
+            .map(|seq| message_of(60 * 1024, seq))
+            .collect(),
+    );
     let [unit] = plan.units.as_slice() else {
         panic!("wanted one unit");
     };
@@ -96,7 +105,11 @@ fn a_long_unit_is_cut_between_messages_and_the_newest_is_last() {
         assert!(bytes <= PART_BYTES_MAX, "{bytes}");
         for pair in part.rows.chunks(2) {
             let kinds: Vec<i8> = pair.iter().map(|row| row.kind).collect();
-            assert_eq!(kinds, [HISTORY, DEDUP], "a message stays with its dedup row");
+            assert_eq!(
+                kinds,
+                [HISTORY, DEDUP],
+                "a message stays with its dedup row"
+            );
             assert!(pair[0].timestamp > last);
             last = pair[0].timestamp;
         }
@@ -111,8 +124,15 @@ fn a_unit_of_many_small_rows_is_cut_too() {
         row: inbox_row(direct(), cursor, cursor),
     };
     let plan = plan((1..=10_000).map(write).collect());
-    let rows: Vec<usize> = plan.units[0].parts.iter().map(|part| part.rows.len()).collect();
-    assert_eq!(rows, [PART_ROWS_MAX, PART_ROWS_MAX, 10_000 - 2 * PART_ROWS_MAX]);
+    let rows: Vec<usize> = plan.units[0]
+        .parts
+        .iter()
+        .map(|part| part.rows.len())
+        .collect();
+    assert_eq!(
+        rows,
+        [PART_ROWS_MAX, PART_ROWS_MAX, 10_000 - 2 * PART_ROWS_MAX]
+    );
 }
 
 #[test]

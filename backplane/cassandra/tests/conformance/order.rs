@@ -157,7 +157,10 @@ fn write_times(options: &Options) -> Vec<i64> {
             .unwrap();
         let mut times = Vec::new();
         for table in ["conversations", "marks", "inboxes", "partitions"] {
-            let query = format!("SELECT WRITETIME(row_value) FROM {}.{table}", options.keyspace);
+            let query = format!(
+                "SELECT WRITETIME(row_value) FROM {}.{table}",
+                options.keyspace
+            );
             let result = session.query_unpaged(query, ()).await.unwrap();
             let rows = result.into_rows_result().unwrap();
             times.extend(rows.rows::<(i64,)>().unwrap().map(|row| row.unwrap().0));

@@ -30,7 +30,9 @@ fn tables_of_others_are_left_alone() {
     tell(
         &options,
         &[
-            format!("CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"),
+            format!(
+                "CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
+            ),
             format!("CREATE TABLE {keyspace}.users (name text PRIMARY KEY)"),
         ],
     );
@@ -59,7 +61,10 @@ fn tables_of_a_newer_program_are_refused() {
         CassandraStore::open(&options).unwrap_err(),
     ] {
         let said = error.to_string();
-        assert!(said.contains("have version 2, this program knows version 1"), "{said}");
+        assert!(
+            said.contains("have version 2, this program knows version 1"),
+            "{said}"
+        );
     }
 }
 
@@ -89,7 +94,11 @@ fn unreachable(address: String) {
     let error = CassandraStore::open(&options).unwrap_err();
     assert!(matches!(error, OpenError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains(&address), "{error}");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
