@@ -42,12 +42,17 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn open(options: &Options) -> Result<(Self, u64), OpenError> {
         let session = session(options).await?;
-        let epoch = schema::open(&session, &options.keyspace).await?;
-        let statements = Statements::prepare(&session, &options.keyspace).await;
+        let prepared = async {
+            let epoch = schema::open(&session, &options.keyspace).await?;
+            let statements = Statements::prepare(&session, &options.keyspace).await;
+            let statements =
+                statements.map_err(|error| OpenError::request("preparing statements", &error))?;
+            Ok((statements, epoch))
+        };
+        let (statements, epoch) = in_time(options, prepared).await?;
         let connection = Self {
             session,
-            statements: statements
-                .map_err(|error| OpenError::request("preparing statements", &error))?,
+            statements,
         };
         Ok((connection, epoch))
     }
@@ -113,27 +118,40 @@ impl Connection {
 
 /// Without anything prepared.
 pub(crate) async fn session(options: &Options) -> Result<Session, OpenError> {
+    // One node that does not answer must not take the time of the others.
+    let nodes = u32::try_from(options.contact_points.len()).unwrap_or(u32::MAX);
     let mut builder = SessionBuilder::new()
         .known_nodes(&options.contact_points)
         .default_execution_profile_handle(profile(options).into_handle())
-        .connection_timeout(options.connect_timeout)
+        .connection_timeout(options.connect_timeout / nodes.max(1))
         .schema_agreement_interval(SCHEMA_INTERVAL)
         .keyspaces_to_fetch([options.keyspace.as_str()])
         .fetch_schema_metadata(false);
     if let Some(credentials) = &options.credentials {
         builder = builder.user(&credentials.user, &credentials.password);
     }
-    let unreachable = |error: String| OpenError::Unreachable {
+    in_time(options, async {
+        let session = builder.build().await;
+        session.map_err(|error| unreachable(options, error.to_string()))
+    })
+    .await
+}
+
+async fn in_time<T>(
+    options: &Options,
+    step: impl Future<Output = Result<T, OpenError>>,
+) -> Result<T, OpenError> {
+    let bound = options.connect_timeout;
+    match tokio::time::timeout(bound, step).await {
+        Ok(done) => done,
+        Err(_) => Err(unreachable(options, format!("no answer within {bound:?}"))),
+    }
+}
+
+fn unreachable(options: &Options, error: String) -> OpenError {
+    OpenError::Unreachable {
         contact_points: options.contact_points.clone(),
         error,
-    };
-    match tokio::time::timeout(options.connect_timeout, builder.build()).await {
-        Ok(Ok(session)) => Ok(session),
-        Ok(Err(error)) => Err(unreachable(error.to_string())),
-        Err(_) => Err(unreachable(format!(
-            "no answer within {:?}",
-            options.connect_timeout
-        ))),
     }
 }
 

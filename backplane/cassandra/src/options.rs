@@ -19,7 +19,7 @@ pub struct Options {
     /// `batch` or `group`; `Interval` where it is `periodic`, which is what Cassandra comes with (a node that is killed
     /// then loses its last writes, and they are lost for good where no other replica has them).
     pub durability: Durability,
-    /// Until a connection to the cluster stands.
+    /// Until a connection to the cluster stands, and again until everything is prepared on it.
     pub connect_timeout: Duration,
     /// Of one try of one request.
     pub request_timeout: Duration,

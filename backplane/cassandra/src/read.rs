@@ -42,61 +42,44 @@ pub(crate) async fn answers(
 }
 
 async fn answer(cluster: &Cluster, read: Read) -> Result<Answer, StoreError> {
-    const ALL: (u64, u64) = (0, u64::MAX);
+    use Order::{Ascending, Descending};
     match read {
         Read::HistoryHead(conversation) => {
-            history(
-                cluster,
-                conversation,
-                ALL,
-                Order::Descending,
-                (1, usize::MAX),
-            )
-            .await
+            let head = (1, usize::MAX);
+            history(cluster, conversation, ALL, Descending, head).await
         }
         Read::HistoryAfter {
             conversation,
             after,
             rows,
             bytes,
-        } => match after.checked_add(1) {
-            Some(first) => {
-                let seqs = (first, u64::MAX);
-                history(cluster, conversation, seqs, Order::Ascending, (rows, bytes)).await
-            }
-            None => Ok(Answer::History(Vec::new())),
-        },
+        } => {
+            history(
+                cluster,
+                conversation,
+                above(after),
+                Ascending,
+                (rows, bytes),
+            )
+            .await
+        }
         Read::HistoryBefore {
             conversation,
             before,
             rows,
             bytes,
-        } => match before.checked_sub(1) {
-            Some(last) => {
-                let seqs = (0, last);
-                history(
-                    cluster,
-                    conversation,
-                    seqs,
-                    Order::Descending,
-                    (rows, bytes),
-                )
-                .await
-            }
-            None => Ok(Answer::History(Vec::new())),
-        },
-        Read::HistoryAt { conversation, seq } => history_at(cluster, conversation, seq).await,
-        Read::Dedup(key) => {
-            let values = (key.conversation.to_bytes(), DEDUP, dedup_row_key(&key));
-            let row = row(
+        } => {
+            history(
                 cluster,
-                Statement::Conversation,
-                "dedup",
-                &values,
-                codec::decode_dedup,
-            );
-            row.await.map(Answer::Dedup)
+                conversation,
+                below(before),
+                Descending,
+                (rows, bytes),
+            )
+            .await
         }
+        Read::HistoryAt { conversation, seq } => history_at(cluster, conversation, seq).await,
+        Read::Dedup(key) => dedup(cluster, &key).await,
         Read::DedupHighest {
             conversation,
             user,
@@ -113,11 +96,10 @@ async fn answer(cluster: &Cluster, read: Read) -> Result<Answer, StoreError> {
             );
             row.await.map(Answer::Marks)
         }
-        Read::InboxHead(user) => inbox(cluster, user, ALL, Order::Descending, 1).await,
-        Read::InboxAfter { user, after, rows } => match after.checked_add(1) {
-            Some(first) => inbox(cluster, user, (first, u64::MAX), Order::Ascending, rows).await,
-            None => Ok(Answer::Inbox(Vec::new())),
-        },
+        Read::InboxHead(user) => inbox(cluster, user, ALL, Descending, 1).await,
+        Read::InboxAfter { user, after, rows } => {
+            inbox(cluster, user, above(after), Ascending, rows).await
+        }
         Read::User(user) => {
             let values = (signed(user),);
             let row = row(
@@ -131,6 +113,31 @@ async fn answer(cluster: &Cluster, read: Read) -> Result<Answer, StoreError> {
         }
         Read::Partition { stage, partition } => consumed(cluster, stage, partition).await,
     }
+}
+
+/// The first and the last number, both included, of those that are asked for; `None` if there are none.
+type Range = Option<(u64, u64)>;
+
+const ALL: Range = Some((0, u64::MAX));
+
+fn above(after: u64) -> Range {
+    after.checked_add(1).map(|first| (first, u64::MAX))
+}
+
+fn below(before: u64) -> Range {
+    before.checked_sub(1).map(|last| (0, last))
+}
+
+async fn dedup(cluster: &Cluster, key: &DedupKey) -> Result<Answer, StoreError> {
+    let values = (key.conversation.to_bytes(), DEDUP, dedup_row_key(key));
+    let row = row(
+        cluster,
+        Statement::Conversation,
+        "dedup",
+        &values,
+        codec::decode_dedup,
+    );
+    row.await.map(Answer::Dedup)
 }
 
 async fn consumed(
@@ -167,14 +174,17 @@ async fn history_at(
     Ok(Answer::History(row.into_iter().collect()))
 }
 
-/// Rows of these sequences, both included, bounded by their number and the bytes of their payloads.
+/// Rows of these sequences, bounded by their number and the bytes of their payloads.
 async fn history(
     cluster: &Cluster,
     conversation: ConversationKey,
-    (first, last): (u64, u64),
+    seqs: Range,
     order: Order,
     (rows, bytes): (usize, usize),
 ) -> Result<Answer, StoreError> {
+    let Some((first, last)) = seqs.filter(|_| rows > 0) else {
+        return Ok(Answer::History(Vec::new()));
+    };
     let mut bound = PayloadBound::new(bytes);
     let mut taken: Vec<HistoryRow> = Vec::new();
     let (first, last) = (
@@ -194,19 +204,20 @@ async fn history(
         taken.push(row);
         Ok(until(bound.is_reached()))
     };
-    if rows > 0 {
-        scan(cluster, statement, "history", &values, take).await?;
-    }
+    scan(cluster, statement, "history", &values, take).await?;
     Ok(Answer::History(taken))
 }
 
 async fn inbox(
     cluster: &Cluster,
     user: UserId,
-    (first, last): (u64, u64),
+    cursors: Range,
     order: Order,
     rows: usize,
 ) -> Result<Answer, StoreError> {
+    let Some((first, last)) = cursors.filter(|_| rows > 0) else {
+        return Ok(Answer::Inbox(Vec::new()));
+    };
     let mut taken: Vec<(u64, InboxRow)> = Vec::new();
     let (first, last) = (inbox_row_key(user, first), inbox_row_key(user, last));
     let values = (signed(user), first, last, limit(rows));
@@ -217,9 +228,7 @@ async fn inbox(
         taken.push((cursor, codec::decode_inbox(user, value)?));
         Ok(until(false))
     };
-    if rows > 0 {
-        scan(cluster, statement, "inbox", &values, take).await?;
-    }
+    scan(cluster, statement, "inbox", &values, take).await?;
     Ok(Answer::Inbox(taken))
 }
 
@@ -271,9 +280,9 @@ impl Order {
     }
 }
 
-/// As the server counts; it takes no 0.
+/// As the server counts.
 fn limit(rows: usize) -> i32 {
-    i32::try_from(rows).unwrap_or(i32::MAX).max(1)
+    i32::try_from(rows).unwrap_or(i32::MAX)
 }
 
 fn until(reached: bool) -> ControlFlow<()> {

@@ -84,16 +84,16 @@ fn tell(options: &Options, statements: &[String]) {
     });
 }
 
-fn unreachable(address: String) {
+fn unreachable(address: &str) {
     let keyspace = Keyspace::parse("mill").unwrap();
     let options = Options {
         connect_timeout: Duration::from_secs(1),
-        ..Options::new(vec![address.clone()], keyspace)
+        ..Options::new(vec![address.to_owned()], keyspace)
     };
     let start = Instant::now();
     let error = CassandraStore::open(&options).unwrap_err();
     assert!(matches!(error, OpenError::Unreachable { .. }), "{error}");
-    assert!(error.to_string().contains(&address), "{error}");
+    assert!(error.to_string().contains(address), "{error}");
     assert!(
         start.elapsed() < Duration::from_secs(3),
         "{:?}",
@@ -106,11 +106,24 @@ fn an_address_where_nobody_listens_is_named_soon() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    unreachable(address.to_string());
+    unreachable(&address.to_string());
 }
 
 #[test]
 fn an_address_that_never_answers_is_named_soon() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    unreachable(listener.local_addr().unwrap().to_string());
+    unreachable(&listener.local_addr().unwrap().to_string());
+}
+
+#[test]
+fn a_contact_point_that_never_answers_does_not_hide_the_others() {
+    let Some(server) = server() else { return };
+    let mut options = options(server);
+    let epoch = open(&options).epoch();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    options.contact_points.insert(0, silent);
+    options.connect_timeout = Duration::from_secs(4);
+    let store = CassandraStore::open(&options).unwrap();
+    assert_eq!(store.epoch(), epoch);
 }
