@@ -20,6 +20,8 @@ pub(crate) type Runtime = tokio::runtime::Runtime;
 
 /// Threads that talk to the cluster; callers wait on their own.
 const WORKERS: usize = 2;
+/// How often a connection is tried, and how long it may take to answer then: a frozen node is left after twice this.
+const KEEPALIVE: Duration = Duration::from_secs(5);
 /// How often the driver asks whether all nodes know a new table.
 const SCHEMA_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -42,14 +44,11 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn open(options: &Options) -> Result<(Self, u64), OpenError> {
         let session = session(options).await?;
-        let prepared = async {
-            let epoch = schema::open(&session, &options.keyspace).await?;
-            let statements = Statements::prepare(&session, &options.keyspace).await;
-            let statements =
-                statements.map_err(|error| OpenError::request("preparing statements", &error))?;
-            Ok((statements, epoch))
-        };
-        let (statements, epoch) = in_time(options, prepared).await?;
+        let prepared = prepare(&session, options);
+        let prepared = tokio::time::timeout(options.connect_timeout, prepared).await;
+        let late =
+            |error: tokio::time::error::Elapsed| OpenError::request("preparing statements", &error);
+        let (statements, epoch) = prepared.map_err(late)??;
         let connection = Self {
             session,
             statements,
@@ -116,42 +115,43 @@ impl Connection {
     }
 }
 
-/// Without anything prepared.
+/// With the store's epoch.
+async fn prepare(session: &Session, options: &Options) -> Result<(Statements, u64), OpenError> {
+    let epoch = schema::open(session, &options.keyspace).await?;
+    let statements = Statements::prepare(session, &options.keyspace).await;
+    statements
+        .map(|statements| (statements, epoch))
+        .map_err(|error| OpenError::request("preparing statements", &error))
+}
+
+/// Without anything prepared. The contact points are tried one after the other: the driver would wait for a node that
+/// takes a connection and never answers, and not ask the others.
 pub(crate) async fn session(options: &Options) -> Result<Session, OpenError> {
-    // One node that does not answer must not take the time of the others.
     let nodes = u32::try_from(options.contact_points.len()).unwrap_or(u32::MAX);
-    let mut builder = SessionBuilder::new()
-        .known_nodes(&options.contact_points)
+    let share = options.connect_timeout / nodes.max(1);
+    let mut tried = Vec::new();
+    for node in &options.contact_points {
+        let builder = builder(options).known_node(node).connection_timeout(share);
+        match tokio::time::timeout(share, builder.build()).await {
+            Ok(Ok(session)) => return Ok(session),
+            Ok(Err(error)) => tried.push(format!("{node}: {error}")),
+            Err(_) => tried.push(format!("{node}: no answer within {share:?}")),
+        }
+    }
+    Err(OpenError::Unreachable { tried })
+}
+
+fn builder(options: &Options) -> SessionBuilder {
+    let builder = SessionBuilder::new()
         .default_execution_profile_handle(profile(options).into_handle())
-        .connection_timeout(options.connect_timeout / nodes.max(1))
+        .keepalive_interval(KEEPALIVE)
+        .keepalive_timeout(KEEPALIVE)
         .schema_agreement_interval(SCHEMA_INTERVAL)
         .keyspaces_to_fetch([options.keyspace.as_str()])
         .fetch_schema_metadata(false);
-    if let Some(credentials) = &options.credentials {
-        builder = builder.user(&credentials.user, &credentials.password);
-    }
-    in_time(options, async {
-        let session = builder.build().await;
-        session.map_err(|error| unreachable(options, error.to_string()))
-    })
-    .await
-}
-
-async fn in_time<T>(
-    options: &Options,
-    step: impl Future<Output = Result<T, OpenError>>,
-) -> Result<T, OpenError> {
-    let bound = options.connect_timeout;
-    match tokio::time::timeout(bound, step).await {
-        Ok(done) => done,
-        Err(_) => Err(unreachable(options, format!("no answer within {bound:?}"))),
-    }
-}
-
-fn unreachable(options: &Options, error: String) -> OpenError {
-    OpenError::Unreachable {
-        contact_points: options.contact_points.clone(),
-        error,
+    match &options.credentials {
+        Some(credentials) => builder.user(&credentials.user, &credentials.password),
+        None => builder,
     }
 }
 

@@ -4,13 +4,10 @@ use crate::KeyspaceError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error(
-        "no Cassandra node answers at {}: {error}; start it, or name others as contact points",
-        contact_points.join(", ")
-    )]
+    #[error("no Cassandra node answers ({}): start one, or name others as contact points", tried.join("; "))]
     Unreachable {
-        contact_points: Vec<String>,
-        error: String,
+        /// Each contact point, with what became of it.
+        tried: Vec<String>,
     },
     #[error("there is no store in the keyspace {keyspace}: create its tables first")]
     NoStore { keyspace: String },
