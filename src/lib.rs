@@ -6,6 +6,8 @@
 
 pub mod bench;
 pub mod chat;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod config;
 mod role;
 pub mod secret;

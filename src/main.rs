@@ -25,6 +25,15 @@ struct Line {
 enum Command {
     /// Run a server: gateway, router and store in one process
     Serve(millpond::serve::Arguments),
+    /// Run a gateway of a cluster: sockets, and nothing that decides about messages
+    #[cfg(feature = "cluster")]
+    Gateway(millpond::serve::Arguments),
+    /// Run a router of a cluster: it works through a share of the partitions
+    #[cfg(feature = "cluster")]
+    Router(millpond::serve::Arguments),
+    /// Show a cluster's tables and topics, or make them
+    #[cfg(feature = "cluster")]
+    Schema(millpond::cluster::schema::Arguments),
     /// Talk to somebody from the terminal, or send lines through a pipe
     Chat(millpond::chat::Arguments),
     /// Sign a token with the server's secret
@@ -44,6 +53,12 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Line::parse().command {
         Command::Serve(arguments) => millpond::serve::run(&arguments),
+        #[cfg(feature = "cluster")]
+        Command::Gateway(arguments) => millpond::cluster::gateway::run(&arguments),
+        #[cfg(feature = "cluster")]
+        Command::Router(arguments) => millpond::cluster::router::run(&arguments),
+        #[cfg(feature = "cluster")]
+        Command::Schema(arguments) => millpond::cluster::schema::run(&arguments),
         Command::Chat(arguments) => millpond::chat::run(&arguments),
         Command::Token(arguments) => millpond::token::run(&arguments),
         Command::Config(arguments) => print_config(&arguments),

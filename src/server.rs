@@ -178,7 +178,7 @@ impl Seat<'_> {
 
 const LEASE_MIN: Duration = Duration::from_secs(10);
 
-fn gateway_config(config: &Config, keys: Keys) -> millpond_gateway::Config {
+pub(crate) fn gateway_config(config: &Config, keys: Keys) -> millpond_gateway::Config {
     let mut gateway = millpond_gateway::Config::new(config.listen, keys);
     gateway.limits = config.gateway;
     gateway.shards = match config.shards {

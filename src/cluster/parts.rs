@@ -13,8 +13,9 @@ const LEASE_MIN: Duration = Duration::from_secs(10);
 
 /// The cluster's secret: the same file for all of its processes, and made by nobody.
 pub(super) fn secret(config: &Config) -> Result<Secret> {
-    Secret::open(&config.secret_path())
-        .context("the processes of a cluster share one secret: copy it to each, and name it by `secret`")
+    Secret::open(&config.secret_path()).context(
+        "the processes of a cluster share one secret: copy it to each, and name it by `secret`",
+    )
 }
 
 pub(super) fn kafka(config: &Config) -> millpond_kafka::Options {
@@ -42,7 +43,8 @@ pub(super) fn cassandra(config: &Config) -> Result<millpond_cassandra::Options> 
 }
 
 pub(super) fn open_store(config: &Config) -> Result<CassandraStore> {
-    CassandraStore::open(&cassandra(config)?).context("the store (`millpond schema` makes its tables)")
+    CassandraStore::open(&cassandra(config)?)
+        .context("the store (`millpond schema` makes its tables)")
 }
 
 /// `link` is where a gateway listens; a router has none.

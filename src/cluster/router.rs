@@ -66,9 +66,15 @@ impl Role for RouterRole {
         let store = Arc::new(parts::open_store(config)?);
         let routes = Arc::new(parts::routes(config, None)?);
         let streams = Streams::new(secret.bytes(), routes.clone())?;
-        let partitions = config.cluster.share.partitions(config.cluster.kafka_partitions);
+        let partitions = config
+            .cluster
+            .share
+            .partitions(config.cluster.kafka_partitions);
         let mut keepers = Vec::new();
-        for (half, name) in [(Half::Conversations, "conversations"), (Half::Inboxes, "inboxes")] {
+        for (half, name) in [
+            (Half::Conversations, "conversations"),
+            (Half::Inboxes, "inboxes"),
+        ] {
             let seat = Seat {
                 half,
                 partitions: partitions.clone(),
@@ -96,7 +102,8 @@ impl Role for RouterRole {
         let keepers = self.keepers.clone();
         let (kafka, routes) = (self.kafka.clone(), self.routes.clone());
         Arc::new(move || {
-            let mut troubles: Vec<String> = keepers.iter().filter_map(|it| it.health().err()).collect();
+            let mut troubles: Vec<String> =
+                keepers.iter().filter_map(|it| it.health().err()).collect();
             if kafka.is_down() {
                 troubles.push("no broker of Kafka answers".to_owned());
             }

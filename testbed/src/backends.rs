@@ -11,7 +11,7 @@ pub struct Backends {
     child: Child,
     pipe: Option<ChildStdin>,
     addresses: HashMap<String, String>,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 impl Backends {
@@ -20,18 +20,13 @@ impl Backends {
     /// # Errors
     /// What the script said, for example which program this machine lacks.
     pub fn start(names: &[&str]) -> Result<Self, String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev/backends");
         let state = tempfile::tempdir().expect("a folder can be made");
-        let mut child = Command::new(&script)
-            .arg("hold")
-            .args(names)
-            .arg("--state")
-            .arg(state.path().join("backends"))
+        let mut child = script("hold", names, state.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("{} cannot be run: {error}", script.display()))?;
+            .map_err(|error| format!("dev/backends cannot be run: {error}"))?;
         let pipe = child.stdin.take();
         let said = BufReader::new(child.stdout.take().expect("piped"));
         let mut addresses = HashMap::new();
@@ -45,7 +40,7 @@ impl Backends {
                         child,
                         pipe,
                         addresses,
-                        _state: state,
+                        state,
                     });
                 }
                 None => {}
@@ -59,6 +54,40 @@ impl Backends {
     pub fn address(&self, name: &str) -> &str {
         &self.addresses[name]
     }
+
+    /// Ends one of its servers by SIGKILL, named as `dev/backends status` names it (`kafka2`, `cassandra`). Its data stay.
+    pub fn kill(&self, server: &str) {
+        self.tell("kill", server);
+    }
+
+    /// Starts a killed one again, on its data and its ports. It does not answer yet when this returns.
+    pub fn restart(&self, server: &str) {
+        self.tell("restart", server);
+    }
+
+    /// The process of one of its servers, for signals.
+    pub fn pid(&self, server: &str) -> i32 {
+        let file = self.state.path().join("backends").join(server).join("pid");
+        let text = std::fs::read_to_string(&file).expect("each server has a file of its process");
+        let pid = text.split_whitespace().next();
+        pid.and_then(|pid| pid.parse().ok())
+            .expect("it begins with the process")
+    }
+
+    fn tell(&self, command: &str, server: &str) {
+        let output = script(command, &[server], self.state.path()).output();
+        let output = output.expect("dev/backends can be run");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command} {server}: {said}");
+    }
+}
+
+fn script(command: &str, names: &[&str], state: &Path) -> Command {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev/backends");
+    let mut script = Command::new(script);
+    script.arg(command).args(names).arg("--state");
+    script.arg(state.join("backends"));
+    script
 }
 
 impl Drop for Backends {

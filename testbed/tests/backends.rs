@@ -13,15 +13,12 @@ fn answers(address: &str, request: &[u8], wanted: &[u8]) -> bool {
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the gate counts what is skipped by this line"
-)]
 fn servers_answer_while_they_are_held_and_end_then() {
     let held = match Backends::start(&["redis", "redis-cluster"]) {
         Ok(held) => held,
         Err(said) if said.contains("found none") => {
-            println!("skipped: {}", said.trim());
+            // Past the harness, which keeps what a test that passes prints to itself.
+            let _told = writeln!(std::io::stderr(), "\nskipped: {}", said.trim());
             return;
         }
         Err(said) => panic!("{said}"),

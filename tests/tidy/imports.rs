@@ -15,6 +15,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("backplane/kafka", &["backplane"]),
     ("backplane/redis", &["backplane", "wire"]),
     ("backplane/stream", &["backplane"]),
+    ("backplane/cassandra", &["backplane", "wire"]),
     ("api", &["wire", "backplane"]),
     ("client", &["wire"]),
     ("checker", &[]),
@@ -43,6 +44,7 @@ const IMPORTS_OF_TESTS: &[(&str, &[&str])] = &[
     ("backplane/kafka", &["testbed", "wire"]),
     ("backplane/redis", &["testbed"]),
     ("backplane/stream", &["wire"]),
+    ("backplane/cassandra", &["testbed"]),
 ];
 
 /// Folders of crates, and outside crates that nothing they are built from may be.

@@ -20,7 +20,6 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn make_topics(options: &Options) -> Result<(), KafkaError> {
     options.check()?;
     let admin: AdminClient<DefaultClientContext> = options.client().create()?;
-    let replicas = TopicReplication::Fixed(i32::from(options.replicas));
     // A quorum of copies has what is acknowledged.
     let in_sync = (options.replicas / 2 + 1).to_string();
     let retention = options.retention.as_millis().to_string();
@@ -28,6 +27,7 @@ pub fn make_topics(options: &Options) -> Result<(), KafkaError> {
     let topics: Vec<_> = names
         .iter()
         .map(|name| {
+            let replicas = TopicReplication::Fixed(i32::from(options.replicas));
             NewTopic::new(name, i32::from(options.partitions), replicas)
                 .set("min.insync.replicas", &in_sync)
                 .set("retention.ms", &retention)
