@@ -44,6 +44,13 @@ pub trait Log: Send + std::fmt::Debug {
         max: usize,
     ) -> Result<Vec<Logged>, LogError>;
 
+    /// How far this reader knows that nothing follows what it has given out of a partition: its neighbours in the same real
+    /// partition have gone on without it. [`Position::ZERO`] when it does not know.
+    fn passed(&self, topic: Topic, partition: VirtualPartition) -> Position {
+        let _neither = (topic, partition);
+        Position::ZERO
+    }
+
     /// Appends entries of one virtual partition, in order, and returns when all are durable. After an error any prefix
     /// may have been appended: the owner of the partition stops, reopens and replays.
     fn append(

@@ -185,6 +185,12 @@ impl Owner {
         self
     }
 
+    /// Lets partitions where nothing happens follow their neighbours: to be called now and then, far more often than the
+    /// log forgets.
+    pub fn pass_soon(&mut self) {
+        self.lanes.iter_mut().for_each(Lane::pass_soon);
+    }
+
     /// Does one bounded piece of work. After an error only [`OwnerError::Dead`] comes.
     pub fn step(&mut self) -> Result<Progress, OwnerError> {
         match std::mem::replace(&mut self.phase, Phase::Dead) {
@@ -227,6 +233,9 @@ impl Owner {
         {
             Ok(logged) => {
                 lane.read_to_end = logged.is_empty();
+                if lane.read_to_end {
+                    lane.pass(&*self.log, self.half.reads());
+                }
                 Ok(logged)
             }
             Err(LogError::Corrupt { offset, what })

@@ -9,6 +9,9 @@ use millpond_backplane::log::{LogError, Logged, Topic};
 use millpond_backplane::{Position, VirtualPartition};
 use std::collections::{BTreeMap, VecDeque};
 
+/// A partition of a topic of Kafka.
+pub(crate) type Name = (Topic, i32);
+
 /// What a queued entry counts beside its share of the record's bytes.
 const ENTRY_BYTES: usize = 128;
 
@@ -16,7 +19,7 @@ const ENTRY_BYTES: usize = 128;
 pub(crate) struct Demux {
     epoch: u32,
     bytes_max: usize,
-    taps: BTreeMap<(Topic, i32), Tap>,
+    taps: BTreeMap<Name, Tap>,
 }
 
 #[derive(Default, Debug)]
@@ -132,7 +135,7 @@ impl Demux {
     /// A record of Kafka.
     pub(crate) fn record(
         &mut self,
-        (topic, real): (Topic, i32),
+        (topic, real): Name,
         offset: u64,
         append_ms: u64,
         payload: &[u8],
@@ -178,12 +181,28 @@ impl Demux {
         }
     }
 
-    pub(crate) fn taps(&mut self) -> impl Iterator<Item = (&(Topic, i32), &mut Tap)> {
+    /// Where a queue that is empty has been passed by its neighbours.
+    pub(crate) fn passed(&self, topic: Topic, real: i32, partition: VirtualPartition) -> Position {
+        let tap = self.taps.get(&(topic, real)).filter(|tap| !tap.moved);
+        let Some((tap, last)) = tap.and_then(|tap| Some((tap, tap.next.checked_sub(1)?))) else {
+            return Position::ZERO;
+        };
+        match tap.queues.get(&partition) {
+            Some(queue) if queue.items.is_empty() && queue.tail.offset <= last => Position {
+                epoch: self.epoch,
+                offset: last,
+                index: u32::MAX,
+            },
+            Some(_) | None => Position::ZERO,
+        }
+    }
+
+    pub(crate) fn taps(&mut self) -> impl Iterator<Item = (&Name, &mut Tap)> {
         self.taps.iter_mut()
     }
 
     /// Taps that are to be read no further, and those that are again.
-    pub(crate) fn flow(&mut self) -> (Vec<(Topic, i32)>, Vec<(Topic, i32)>) {
+    pub(crate) fn flow(&mut self) -> (Vec<Name>, Vec<Name>) {
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         for (name, tap) in &mut self.taps {
             if !tap.paused && tap.bytes > self.bytes_max {

@@ -5,7 +5,7 @@
 
 use crate::KafkaError;
 use crate::counts::Counts;
-use crate::demux::Demux;
+use crate::demux::{Demux, Name, Tap};
 use crate::producer::{Lane, Shared, note, worked};
 use millpond_backplane::codec::encode_envelope;
 use millpond_backplane::log::{Log, LogError, Logged, Topic};
@@ -27,7 +27,7 @@ pub struct KafkaLog {
     shared: Arc<Shared>,
     consumer: BaseConsumer<Complaints>,
     demux: Demux,
-    lanes: BTreeMap<(Topic, i32), Arc<Lane>>,
+    lanes: BTreeMap<Name, Arc<Lane>>,
 }
 
 /// Where the consumer's complaints go.
@@ -74,7 +74,7 @@ impl KafkaLog {
         }
         loop {
             self.poll()?;
-            let arrived = |(name, tap): (&(Topic, i32), &mut crate::demux::Tap)| {
+            let arrived = |(name, tap): (&Name, &mut Tap)| {
                 ends.get(name).is_none_or(|end| tap.next >= *end) && !tap.moved
             };
             if self.demux.taps().all(arrived) {
@@ -186,11 +186,7 @@ impl KafkaLog {
     }
 
     /// The first record that there is, and the one that will be the next.
-    fn watermarks(
-        &self,
-        (topic, real): (Topic, i32),
-        patience: Duration,
-    ) -> Result<(u64, u64), LogError> {
+    fn watermarks(&self, (topic, real): Name, patience: Duration) -> Result<(u64, u64), LogError> {
         let name = self.shared.options.topic(topic);
         let marks = self.consumer.fetch_watermarks(&name, real, patience);
         let (first, end) = marks.map_err(unreadable)?;
@@ -207,7 +203,7 @@ impl KafkaLog {
             .find(|topic| self.shared.options.topic(*topic) == name)
     }
 
-    fn list(&self, names: &[(Topic, i32)]) -> TopicPartitionList {
+    fn list(&self, names: &[Name]) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for (topic, real) in names {
             list.add_partition(&self.shared.options.topic(*topic), *real);
@@ -231,6 +227,11 @@ impl Log for KafkaLog {
         }
         self.poll()?;
         self.demux.take(topic, real, partition, after, max)
+    }
+
+    fn passed(&self, topic: Topic, partition: VirtualPartition) -> Position {
+        self.demux
+            .passed(topic, self.shared.options.real(partition), partition)
     }
 
     fn append(

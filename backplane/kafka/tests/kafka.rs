@@ -119,7 +119,7 @@ fn up_to(logged: &[Logged]) -> Vec<u64> {
             body: CommandBody::Read { up_to, .. },
             ..
         }) => *up_to,
-        other => panic!("not ours: {other:?}"),
+        other @ (Entry::Command(_) | Entry::Inbox(_)) => panic!("not ours: {other:?}"),
     };
     logged.iter().map(of).collect()
 }

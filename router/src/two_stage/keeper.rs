@@ -6,12 +6,14 @@ use millpond_backplane::metrics::{Counter, Sample, SampleKind, Source};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an owner that found nothing to do sleeps: what a message waits longer in a router that stands still.
 const IDLE_NAP: Duration = Duration::from_millis(1);
 /// From a failure to the next owner.
 const REOPEN_PAUSE: Duration = Duration::from_millis(250);
+/// How often partitions where nothing happens follow their neighbours.
+const PASS_INTERVAL: Duration = Duration::from_secs(3_600);
 /// How long the thread does not look whether it is to stop.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -109,7 +111,12 @@ impl Shared {
         let mut owner = owner.counting(Arc::clone(&self.owners));
         self.opened.add(1);
         *self.trouble() = None;
+        let mut passed = Instant::now();
         while !self.is_stopping() {
+            if passed.elapsed() > PASS_INTERVAL {
+                passed = Instant::now();
+                owner.pass_soon();
+            }
             if owner.step()? == Progress::Idle {
                 std::thread::sleep(IDLE_NAP);
             }

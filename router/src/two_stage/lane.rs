@@ -1,6 +1,7 @@
 //! One partition of an owner: how far it was read, how far the rows reflect it, and what lags.
 
 use crate::world::{Lagging, World};
+use millpond_backplane::log::{Log, Topic};
 use millpond_backplane::position::Stamp;
 use millpond_backplane::row::{HighWater, PartitionRow, Stage};
 use millpond_backplane::store::{Answer, Batch, Read, Store, StoreError, Write};
@@ -22,6 +23,8 @@ pub(super) struct Lane {
     lagging: Vec<Lagging>,
     /// Records taken since lagging rows were written.
     taken: usize,
+    /// Goes past what is not its own when it is next read to its end.
+    pass_due: bool,
     /// What is being committed includes the lagging rows and the position.
     writing: bool,
 }
@@ -70,6 +73,7 @@ impl Lane {
             high_water: marks.collect(),
             lagging: Vec::new(),
             taken: 0,
+            pass_due: true,
             writing: false,
         }
     }
@@ -91,6 +95,19 @@ impl Lane {
             index: u32::MAX,
         };
         self.read_to_end = false;
+    }
+
+    /// A log keeps what has been read for a while only: a partition where nothing happens must not point to where its
+    /// neighbours' records once were. So its position follows them now and then.
+    pub(super) fn pass(&mut self, log: &dyn Log, topic: Topic) {
+        if std::mem::take(&mut self.pass_due) {
+            let passed = log.passed(topic, self.at.partition);
+            self.at.position = self.at.position.max(passed);
+        }
+    }
+
+    pub(super) fn pass_soon(&mut self) {
+        self.pass_due = true;
     }
 
     /// Whether this emission is the first of its kind; it is not the next time.

@@ -2,12 +2,14 @@
 
 use crate::people::send;
 use crate::stages::{Stages, USERS, partitions};
-use millpond_backplane::log::LogError;
-use millpond_backplane::memory::{AppendFault, MemoryRoutes};
+use millpond_backplane::log::{Log, LogError, Logged, Topic};
+use millpond_backplane::memory::{AppendFault, MemoryLog, MemoryRoutes};
 use millpond_backplane::metrics::Source;
 use millpond_backplane::store::Write;
+use millpond_backplane::{Entry, Position, VirtualPartition};
 use millpond_router::Releaser;
-use millpond_router::two_stage::{Half, Keeper, Owner};
+use millpond_router::two_stage::{Half, Keeper, Owner, Progress};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -88,6 +90,82 @@ fn a_keeper_opens_again_what_fails() {
     });
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(placed(), [50, 50, 0, 0], "nothing is doubled");
+}
+
+/// A log whose neighbours have gone on.
+#[derive(Debug)]
+struct Passed(MemoryLog, Position);
+
+impl Log for Passed {
+    fn read(
+        &mut self,
+        topic: Topic,
+        partition: VirtualPartition,
+        after: Position,
+        max: usize,
+    ) -> Result<Vec<Logged>, LogError> {
+        self.0.read(topic, partition, after, max)
+    }
+
+    fn passed(&self, _topic: Topic, _partition: VirtualPartition) -> Position {
+        self.1
+    }
+
+    fn append(
+        &mut self,
+        topic: Topic,
+        partition: VirtualPartition,
+        entries: &[Entry],
+    ) -> Result<(), LogError> {
+        self.0.append(topic, partition, entries)
+    }
+}
+
+/// What is consumed of a partition follows its neighbours: once when it is opened, and when it is told to.
+#[test]
+fn a_partition_where_nothing_happens_follows_its_neighbours() {
+    let stages = Stages::new();
+    let end = |offset| Position {
+        epoch: 1,
+        offset,
+        index: u32::MAX,
+    };
+    let run = |owner: &mut Owner| while owner.step().unwrap() == Progress::Busy {};
+    let open = |offset| {
+        let releaser = Releaser::new(
+            Arc::new(MemoryRoutes::new(Duration::from_secs(60))),
+            Box::new(stages.link.clone()),
+        );
+        let log = Box::new(Passed(stages.log.clone(), end(offset)));
+        let all = partitions(Half::Inboxes);
+        Owner::open(
+            Half::Inboxes,
+            stages.config,
+            &all,
+            log,
+            stages.store.clone(),
+            releaser,
+        )
+        .unwrap()
+    };
+    let consumed = || {
+        let rows = stages.rows();
+        let consumed = rows.into_iter().filter_map(|row| match row {
+            Write::Partition { row, .. } => Some(row.consumed),
+            _ => None,
+        });
+        consumed
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    let mut owner = open(700);
+    run(&mut owner);
+    assert_eq!(consumed(), [end(700)]);
+    run(&mut open(600));
+    assert_eq!(consumed(), [end(700)], "it never goes back");
+    run(&mut open(900));
+    assert_eq!(consumed(), [end(900)]);
 }
 
 #[test]

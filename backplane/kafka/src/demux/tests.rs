@@ -202,6 +202,37 @@ fn an_earlier_epoch_begins_anew_and_a_later_one_is_an_error() {
 }
 
 #[test]
+fn a_queue_without_news_is_passed_by_its_neighbours() {
+    let mut kafka = Kafka::default();
+    kafka.append(&[entry(1, 1), entry(2, 1)]);
+    kafka.append(&[entry(1, 2)]);
+    kafka.append(&[entry(1, 3)]);
+    let mut demux = Demux::new(EPOCH, usize::MAX);
+    let passed = |demux: &Demux, group| demux.passed(NAME.0, NAME.1, partition(group));
+    assert_eq!(passed(&demux, 2), Position::ZERO);
+    assert!(take(&mut demux, 2, Position::ZERO, 9).is_empty());
+    assert_eq!(
+        passed(&demux, 2),
+        Position::ZERO,
+        "Kafka has not been asked yet"
+    );
+    kafka.feed(&mut demux, 9);
+    assert_eq!(passed(&demux, 2), Position::ZERO, "an entry waits");
+    assert_eq!(take(&mut demux, 2, Position::ZERO, 9).len(), 1);
+    let end = Position {
+        epoch: EPOCH,
+        offset: 2,
+        index: u32::MAX,
+    };
+    assert_eq!(passed(&demux, 2), end);
+    assert_eq!(passed(&demux, 1), Position::ZERO, "nobody asked for it");
+    kafka.append(&[entry(2, 2)]);
+    assert!(take(&mut demux, 2, end, 9).is_empty());
+    kafka.feed(&mut demux, 9);
+    assert_eq!(take(&mut demux, 2, end, 9).len(), 1);
+}
+
+#[test]
 fn a_full_tap_is_paused_until_half_of_it_is_taken() {
     let mut kafka = Kafka::default();
     for number in 0..100 {
