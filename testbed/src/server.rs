@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// A running `millpond serve`; dropped, it is killed.
+/// A running `millpond serve`, `gateway` or `router`; dropped, it is killed.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
+    /// Where clients connect; of a router, which has none, the admin address.
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     program: PathBuf,
@@ -31,15 +32,23 @@ impl Server {
         listen: &str,
         arguments: &[&str],
     ) -> Result<Self, String> {
+        Self::start_as("serve", program, data, listen, arguments)
+    }
+
+    /// The same for another `command` of the program.
+    ///
+    /// # Errors
+    /// How it ended, when it does not start.
+    pub fn start_as(
+        command: &str,
+        program: &Path,
+        data: &Path,
+        listen: &str,
+        arguments: &[&str],
+    ) -> Result<Self, String> {
         let mut child = Command::new(program)
-            .args([
-                "serve",
-                "--listen",
-                listen,
-                "--admin",
-                "127.0.0.1:0",
-                "--data",
-            ])
+            .args([command, "--listen", listen])
+            .args(["--admin", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -48,7 +57,7 @@ impl Server {
             .map_err(|error| format!("{} cannot be run: {error}", program.display()))?;
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (mut listening, mut admin) = (None, None);
-        while listening.is_none() || admin.is_none() {
+        while (listening.is_none() && command != "router") || admin.is_none() {
             let Some(Ok(line)) = lines.next() else {
                 let status = child.wait().expect("a child can be waited for");
                 return Err(format!("the server ended at start: {status}"));
@@ -57,7 +66,8 @@ impl Server {
             admin = address_in(&line, "admin on ").or(admin);
         }
         std::thread::spawn(move || lines.for_each(drop));
-        let (listen, admin) = (listening.expect("seen"), admin.expect("seen"));
+        let admin = admin.expect("seen");
+        let listen = listening.unwrap_or(admin);
         Ok(Self {
             child,
             listen,

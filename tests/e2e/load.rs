@@ -65,6 +65,15 @@ const PATIENCE: Duration = Duration::from_secs(180);
 impl Talk {
     /// Starts a thread for each of the two.
     pub(crate) fn start(address: SocketAddr, people: [(u64, Vec<u8>); 2], plan: &Plan) -> Self {
+        Self::start_at([address; 2], people, plan)
+    }
+
+    /// Each at a server of its own.
+    pub(crate) fn start_at(
+        addresses: [SocketAddr; 2],
+        people: [(u64, Vec<u8>); 2],
+        plan: &Plan,
+    ) -> Self {
         let (enough, acked) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU64::new(0)),
@@ -73,7 +82,8 @@ impl Talk {
         let sides = people
             .into_iter()
             .zip([users[1], users[0]])
-            .map(|((user, token), peer)| {
+            .zip(addresses)
+            .map(|(((user, token), peer), address)| {
                 let side = Side {
                     seen: Seen {
                         user,

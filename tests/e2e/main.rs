@@ -6,6 +6,8 @@
     reason = "a test waits for one frame among whatever else a server may send"
 )]
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod devices;
 mod exchange;
 mod first_light;
