@@ -13,7 +13,7 @@ use millpond_backplane::mesh;
 use millpond_backplane::metrics::Source;
 use millpond_backplane::routes::Routes as _;
 use millpond_cassandra::CassandraStore;
-use millpond_gateway::{Budget, Gateway, Keys, Prepared, Seams};
+use millpond_gateway::{Budget, Gateway, Keys, Seams};
 use millpond_kafka::Kafka;
 use millpond_redis::RedisRoutes;
 use millpond_stream::{Inlet, InletOptions, Streams};

@@ -102,9 +102,14 @@ impl Server {
         self.child.wait().expect("a child can be waited for");
     }
 
-    /// SIGSTOP: from now on no thread of it runs, until it is killed.
+    /// SIGSTOP: from now on no thread of it runs, until it is thawed or killed.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on after [`Server::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     fn signal(&self, signal: Signal) {

@@ -1,12 +1,15 @@
 //! Gateways and routers as processes of their own, over real Kafka, Redis and Cassandra.
 
+mod chaos;
+
 use crate::judge::verdict;
 use crate::load::{Plan, Talk};
 use crate::peer::Peer;
 use crate::server::{PROGRAM, Server, eventually};
 use millpond_testbed::Backends;
 use millpond_wire::{AckStatus, CursorAck, Frame};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
@@ -21,7 +24,7 @@ struct Cluster {
     routers: Vec<Server>,
     arguments: Vec<String>,
     data: TempDir,
-    _backends: Backends,
+    backends: Backends,
 }
 
 impl Cluster {
@@ -46,7 +49,7 @@ impl Cluster {
             routers: Vec::new(),
             arguments: arguments(&backends),
             data,
-            _backends: backends,
+            backends,
         };
         cluster.make_schema();
         for part in 1..=2 {
@@ -83,6 +86,36 @@ impl Cluster {
         started.expect("it starts")
     }
 
+    fn kill_router(&mut self, at: usize) {
+        self.routers.remove(at).kill();
+    }
+
+    fn start_router(&mut self, at: usize) {
+        let part = u16::try_from(at + 1).expect("there are two");
+        self.routers.insert(at, self.router(part));
+    }
+
+    /// By SIGKILL; it comes back where its clients look for it.
+    fn restart_gateway(&mut self, at: usize) {
+        let gateway = self.gateways.remove(at);
+        let listen = gateway.listen.to_string();
+        gateway.kill();
+        let number = format!("cluster.gateway={}", at + 1);
+        let gateway = self.run("gateway", &listen, &["--set".to_owned(), number]);
+        self.gateways.insert(at, gateway);
+    }
+
+    /// Says one word to Redis.
+    fn redis(&self, word: &str) {
+        let mut socket = TcpStream::connect(self.backends.address("redis")).expect("it listens");
+        socket
+            .write_all(format!("{word}\r\n").as_bytes())
+            .expect("written");
+        let mut answer = [0; 5];
+        socket.read_exact(&mut answer).expect("it answers");
+        assert_eq!(&answer, b"+OK\r\n");
+    }
+
     fn router(&self, part: u16) -> Server {
         let share = format!("cluster.share={part}/2");
         self.run("router", "127.0.0.1:0", &["--set".to_owned(), share])
@@ -115,11 +148,12 @@ fn arguments(backends: &Backends) -> Vec<String> {
 /// One start of the backends for all of it: they take longer than the tests.
 #[test]
 fn a_cluster_does_what_one_process_does() {
-    let Some(cluster) = Cluster::start() else {
+    let Some(mut cluster) = Cluster::start() else {
         return;
     };
     a_message_goes_from_one_gateway_to_another(&cluster);
     ten_thousand_messages_survive_random_disconnects(&cluster);
+    chaos::whatever_happens_nothing_acknowledged_is_lost(&mut cluster);
 }
 
 fn a_message_goes_from_one_gateway_to_another(cluster: &Cluster) {
