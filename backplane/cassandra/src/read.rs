@@ -85,17 +85,7 @@ async fn answer(cluster: &Cluster, read: Read) -> Result<Answer, StoreError> {
             user,
             device,
         } => dedup_highest(cluster, conversation, user, device).await,
-        Read::Marks(conversation) => {
-            let values = (codec::marks_key(conversation),);
-            let row = row(
-                cluster,
-                Statement::Marks,
-                "marks",
-                &values,
-                codec::decode_marks,
-            );
-            row.await.map(Answer::Marks)
-        }
+        Read::Marks(conversation) => marks(cluster, conversation).await,
         Read::InboxHead(user) => inbox(cluster, user, ALL, Descending, 1).await,
         Read::InboxAfter { user, after, rows } => {
             inbox(cluster, user, above(after), Ascending, rows).await
@@ -138,6 +128,18 @@ async fn dedup(cluster: &Cluster, key: &DedupKey) -> Result<Answer, StoreError> 
         codec::decode_dedup,
     );
     row.await.map(Answer::Dedup)
+}
+
+async fn marks(cluster: &Cluster, conversation: ConversationKey) -> Result<Answer, StoreError> {
+    let values = (codec::marks_key(conversation),);
+    let row = row(
+        cluster,
+        Statement::Marks,
+        "marks",
+        &values,
+        codec::decode_marks,
+    );
+    row.await.map(Answer::Marks)
 }
 
 async fn consumed(
