@@ -15,10 +15,14 @@ const BATCHES: u32 = 10_000;
 
 fn main() {
     let routes = MemoryRoutes::new(Duration::from_secs(10));
-    routes.renew(GatewayId(1), 1).unwrap();
+    routes
+        .renew(GatewayId(1), 1)
+        .expect("routes in memory answer");
     let start = Instant::now();
     for slot in 0..USERS {
-        routes.put_one(route(slot)).unwrap();
+        routes
+            .put_one(route(slot))
+            .expect("routes in memory answer");
     }
     println!("put: {:?} each", start.elapsed() / USERS);
     let (mut random, mut found) = (1, Vec::with_capacity(BATCH));
@@ -27,7 +31,9 @@ fn main() {
         let users: [UserId; BATCH] = std::array::from_fn(|_| user(draw(&mut random)));
         found.clear();
         let start = Instant::now();
-        routes.find(&users, &mut found).unwrap();
+        routes
+            .find(&users, &mut found)
+            .expect("routes in memory answer");
         took += start.elapsed();
         assert_eq!(found.len(), BATCH);
     }

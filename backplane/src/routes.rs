@@ -20,7 +20,7 @@ pub trait Routes: Send + Sync + std::fmt::Debug {
     fn find(&self, users: &[UserId], found: &mut Vec<Route>) -> Result<(), RoutesError>;
 
     /// Starts or renews the lease of a gateway's epoch. One that a later epoch has ended stays ended.
-    fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<(), RoutesError>;
+    fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<Renewal, RoutesError>;
 
     /// [`Routes::put`] of one alone.
     fn put_one(&self, route: Route) -> Result<Put, RoutesError> {
@@ -28,6 +28,15 @@ pub trait Routes: Send + Sync + std::fmt::Debug {
         self.put(&[route], &mut puts)?;
         Ok(puts.pop().expect("each route has an answer"))
     }
+}
+
+/// What became of the routes since the last renewal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Renewal {
+    /// They stand, as far as anybody can tell.
+    Standing,
+    /// All were lost: the gateway puts its own again, at its own pace.
+    Lost,
 }
 
 /// The routes did not answer, and any part of a write may have been done. Whoever calls goes on without them, since the

@@ -33,6 +33,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn epoch(&self) -> u64;
 
     fn durability(&self) -> Durability;
+
+    /// Whether readers see all of a [`Batch`] or none. Where only units are atomic, an inbox may point to a message that is
+    /// not in the history yet.
+    fn batches_are_atomic(&self) -> bool {
+        true
+    }
 }
 
 /// What `commit` has done when it returns.

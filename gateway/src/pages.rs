@@ -110,6 +110,8 @@ pub(crate) enum ReplyBody {
     Closed,
     /// Not an answer: a newer connection of the same device has taken this one's route.
     Displaced,
+    /// Not an answer, and for the whole shard: all routes were lost.
+    RoutesLost,
 }
 
 #[derive(Debug)]

@@ -125,6 +125,8 @@ pub(crate) enum Event<'a> {
         head: u64,
     },
     HeadFailed,
+    /// All routes were lost, this one's too.
+    RoutesLost,
     /// Records with consecutive cursors that the inbox has grown by.
     Hints {
         first: u64,
@@ -442,6 +444,7 @@ impl Live {
             Event::Head { epoch, head } => self.head(epoch, head, around, act),
             // The next PING asks again.
             Event::HeadFailed => self.head_answered(),
+            Event::RoutesLost => self.ask_head(around, act),
             Event::Hints { first, records } => self.hints(first, records, around, act),
             Event::Acks(acks) => self.answered(acks, act),
             Event::Refused {

@@ -58,6 +58,8 @@ pub(crate) struct Shard {
     now: Now,
     counts: Counts,
     draining: Option<Draining>,
+    /// All routes were lost: connections from this slot on have not asserted theirs yet.
+    reassert: Option<u32>,
 }
 
 /// The time of a turn: the only clock of a shard.
@@ -130,6 +132,7 @@ impl Shard {
             now,
             counts: Counts::default(),
             draining: None,
+            reassert: None,
             config,
         }
     }
@@ -186,6 +189,7 @@ impl Shard {
             self.timer(slot);
         }
         self.deliver_mail();
+        self.reassert();
         self.drain();
         self.feed_starved();
         self.evict();
@@ -203,7 +207,8 @@ impl Shard {
 
     /// Something waits in a queue that no completion announces.
     pub(crate) fn has_mail(&self) -> bool {
-        !self.mail.is_empty() || self.hands.desk.has_replies()
+        let asserts = self.reassert.is_some() && self.hands.desk.heads_free() > 0;
+        !self.mail.is_empty() || self.hands.desk.has_replies() || asserts
     }
 
     pub(crate) fn counts(&mut self) -> &mut Counts {

@@ -103,6 +103,10 @@ impl Store for Shelf {
     fn durability(&self) -> Durability {
         self.rows.durability()
     }
+
+    fn batches_are_atomic(&self) -> bool {
+        self.rows.batches_are_atomic()
+    }
 }
 
 impl Shelf {

@@ -7,6 +7,7 @@ use millpond_cassandra::schema;
 use std::io::Write as _;
 
 #[derive(clap::Args, Debug)]
+#[group(id = "schema")]
 pub struct Arguments {
     /// Make what is missing; without it, only show what would be made
     #[arg(long)]

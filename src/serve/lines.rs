@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use tracing_subscriber::EnvFilter;
 
 pub(super) fn start_log(filter: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(filter).context("the log filter")?;
+    // The driver of Cassandra is talkative. What the filter says of it comes later, and wins.
+    let filter = EnvFilter::try_new(format!("scylla=warn,{filter}")).context("the log filter")?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)

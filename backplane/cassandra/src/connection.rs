@@ -148,7 +148,7 @@ fn builder(options: &Options) -> SessionBuilder {
         .keepalive_timeout(KEEPALIVE)
         .schema_agreement_interval(SCHEMA_INTERVAL)
         .keyspaces_to_fetch([options.keyspace.as_str()])
-        .fetch_schema_metadata(false);
+        .fetch_full_schema_metadata(false);
     match &options.credentials {
         Some(credentials) => builder.user(&credentials.user, &credentials.password),
         None => builder,

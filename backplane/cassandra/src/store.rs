@@ -70,6 +70,10 @@ impl Store for CassandraStore {
     fn durability(&self) -> Durability {
         self.durability
     }
+
+    fn batches_are_atomic(&self) -> bool {
+        false
+    }
 }
 
 impl std::fmt::Debug for CassandraStore {

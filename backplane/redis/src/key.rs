@@ -5,7 +5,7 @@
 //! | `P:r:BUCKET` | a hash: the users of one bucket, each a field with its seats |
 //! | `P:{gGATEWAY}:lease` | the gateway's epoch, for as long as the lease lives |
 //! | `P:{gGATEWAY}:epoch` | the newest epoch that it has had |
-//! | `P:format` | version and number of buckets |
+//! | `P:format` | version, number of buckets, and a name of this life of the data |
 //!
 //! A user id is multiplied by an odd number modulo 2^63, which loses nothing: the upper bits name the bucket, the lower
 //! ones are the field, so a field needs no more bytes than tell the users of one bucket apart.
@@ -66,7 +66,7 @@ impl Keys {
         format!("{}:format", self.prefix)
     }
 
-    /// What stands under [`Self::format`].
+    /// What stands under [`Self::format`], before the name of the life.
     pub(crate) fn format_value(&self) -> String {
         format!("1 {}", self.buckets_log2)
     }

@@ -13,12 +13,15 @@ use futures_util::future::try_join_all;
 use millpond_backplane::GatewayId;
 use millpond_backplane::link::Directory;
 use millpond_backplane::metrics::{Sample, Source};
-use millpond_backplane::routes::{Put, Route, Routes, RoutesError};
+use millpond_backplane::routes::{Put, Renewal, Route, Routes, RoutesError};
 use millpond_wire::UserId;
 use redis::{RedisError, Script};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const PUT: &str = include_str!("put.lua");
 const REMOVE: &str = include_str!("remove.lua");
@@ -37,6 +40,11 @@ pub struct RedisRoutes {
     health: Health,
     lease_ms: u64,
     link: Option<SocketAddr>,
+    /// Of this driver, and how many lives it has proposed: no two have the same name.
+    name: String,
+    proposals: AtomicU64,
+    /// What stood under the format at the last renewal.
+    life: Mutex<Option<String>>,
     scripts: Scripts,
 }
 
@@ -64,6 +72,9 @@ impl RedisRoutes {
             health: Health::new(options.pause),
             lease_ms: u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX),
             link: options.link,
+            name: name(),
+            proposals: AtomicU64::default(),
+            life: Mutex::default(),
             scripts: Scripts {
                 put: Script::new(PUT),
                 remove: Script::new(REMOVE),
@@ -98,22 +109,33 @@ impl RedisRoutes {
         self.health.judge(self.runtime.block_on(call))
     }
 
-    /// Whoever puts routes under another number of buckets would be found by nobody.
-    async fn check_format(&self) -> Result<(), RoutesError> {
-        let value = self.keys.format_value();
+    /// Whoever puts routes under another number of buckets would be found by nobody. Says whether the data live another
+    /// life than the last time: the format goes with them.
+    async fn check_format(&self) -> Result<Renewal, RoutesError> {
+        let format = self.keys.format_value();
+        let number = self.proposals.fetch_add(1, Ordering::Relaxed);
+        let proposed = format!("{format} {}-{number}", self.name);
         let mut command = redis::cmd("SET");
         command
             .arg(self.keys.format())
-            .arg(&value)
+            .arg(&proposed)
             .arg("NX")
             .arg("GET");
         let standing: Option<String> = self.server.ask(&command).await.map_err(broken)?;
-        match standing {
-            Some(standing) if standing != value => Err(RoutesError(format!(
-                "they stand there in format {standing:?}, and this program has {value:?} (version, log2 of buckets)"
-            ))),
-            Some(_) | None => Ok(()),
+        let standing = standing.unwrap_or(proposed);
+        if standing.rsplit_once(' ').is_none_or(|(of, _)| of != format) {
+            return Err(RoutesError(format!(
+                "they stand there in format {standing:?}, and this program has {format:?} (version, log2 of buckets)"
+            )));
         }
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = life.replace(standing.clone());
+        let lost = last.is_some_and(|last| last != standing);
+        Ok(if lost {
+            Renewal::Lost
+        } else {
+            Renewal::Standing
+        })
     }
 
     async fn remove_all(&self, routes: &[Route]) -> Result<(), RoutesError> {
@@ -165,8 +187,8 @@ impl RedisRoutes {
         Ok(found)
     }
 
-    async fn renew_lease(&self, gateway: GatewayId, epoch: u32) -> Result<(), RoutesError> {
-        self.check_format().await?;
+    async fn renew_lease(&self, gateway: GatewayId, epoch: u32) -> Result<Renewal, RoutesError> {
+        let renewal = self.check_format().await?;
         let keys = [self.keys.lease(gateway), self.keys.epoch(gateway)];
         let said = leases::said(epoch, self.link);
         let arguments = [epoch.to_string(), self.lease_ms.to_string(), said].map(Into::into);
@@ -174,7 +196,7 @@ impl RedisRoutes {
         let renewed = self.server.run::<u32>(script, RENEW, &keys, &arguments);
         renewed.await.map_err(broken)?;
         self.leases.forget(gateway);
-        Ok(())
+        Ok(renewal)
     }
 }
 
@@ -193,7 +215,7 @@ impl Routes for RedisRoutes {
         Ok(())
     }
 
-    fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<(), RoutesError> {
+    fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<Renewal, RoutesError> {
         self.call(self.renew_lease(gateway, epoch))
     }
 }
@@ -212,6 +234,13 @@ impl Source for RedisRoutes {
     fn samples(&self, into: &mut Vec<Sample>) {
         self.health.samples(into);
     }
+}
+
+/// No two drivers have the same.
+fn name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = now.map_or(0, |now| now.as_nanos());
+    format!("{nanos:x}-{:x}", std::process::id())
 }
 
 fn encoded(route: &Route) -> Result<Vec<u8>, RoutesError> {

@@ -176,6 +176,35 @@ fn a_server_that_goes_and_comes_back_needs_no_restart() {
     server.wait().unwrap();
 }
 
+/// Who has lost everything is told once, and so is every other gateway.
+#[test]
+fn a_flush_is_noticed_by_every_gateway() {
+    use millpond_backplane::routes::Renewal::{Lost, Standing};
+    let Some(backends) = backends(&["redis"]) else {
+        return;
+    };
+    let options = options(backends.address("redis"), false);
+    let port = backends.address("redis").rsplit_once(':').unwrap().1;
+    let gateways = [3, 4].map(|id| (GatewayId(id), RedisRoutes::new(&options).unwrap()));
+    let renew = || {
+        let renewed = gateways
+            .iter()
+            .map(|(id, routes)| routes.renew(*id, 5).unwrap());
+        renewed.collect::<Vec<_>>()
+    };
+    assert_eq!(renew(), [Standing, Standing]);
+    assert_eq!(renew(), [Standing, Standing]);
+    for _ in 0..2 {
+        let flushed = Command::new("redis-cli")
+            .args(["-p", port, "flushall"])
+            .stdout(Stdio::null())
+            .status();
+        assert!(flushed.unwrap().success());
+        assert_eq!(renew(), [Lost, Lost]);
+        assert_eq!(renew(), [Standing, Standing]);
+    }
+}
+
 /// Another number of buckets would make each find nobody of the other's.
 #[test]
 fn programs_that_disagree_on_the_format_are_told() {
@@ -189,7 +218,7 @@ fn programs_that_disagree_on_the_format_are_told() {
     let other = RedisRoutes::new(&options).unwrap();
     let said = other.renew(GatewayId(4), 5).unwrap_err().to_string();
     assert!(
-        said.contains("format \"1 4\"") && said.contains("\"1 5\""),
+        said.contains("format \"1 4 ") && said.contains("\"1 5\""),
         "{said}"
     );
 }

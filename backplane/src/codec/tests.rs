@@ -222,7 +222,7 @@ fn downlink() -> impl Strategy<Value = Downlink> {
     (address(), body).prop_map(|(to, body)| Downlink { to, body })
 }
 
-fn encode_downlinks(hints: &Vec<Downlink>) -> Vec<u8> {
+fn encode_downlinks(hints: &[Downlink]) -> Vec<u8> {
     let mut encoder = DownlinkEncoder::default();
     hints.iter().for_each(|hint| encoder.push(hint));
     encoder.take()
@@ -330,7 +330,7 @@ proptest! {
 
     #[test]
     fn hints(hints in vec(downlink(), 0..6), damage in damage()) {
-        check(&hints, encode_downlinks, decode_downlinks, &damage);
+        check(&hints, |hints| encode_downlinks(hints), decode_downlinks, &damage);
     }
 
     #[test]

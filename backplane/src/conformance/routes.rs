@@ -1,7 +1,7 @@
 //! The suite of routes.
 
 use super::samples::user;
-use crate::routes::{Put, Route, Routes};
+use crate::routes::{Put, Renewal, Route, Routes};
 use crate::{Address, GatewayId, Handle};
 use millpond_wire::{DeviceId, UserId};
 
@@ -49,7 +49,8 @@ impl<R: Routes> Sure<R> {
     }
 
     fn renew(&self, gateway: GatewayId, epoch: u32) {
-        self.0.renew(gateway, epoch).expect("routes answer");
+        let renewal = self.0.renew(gateway, epoch).expect("routes answer");
+        assert_eq!(renewal, Renewal::Standing, "nothing is lost here");
     }
 }
 

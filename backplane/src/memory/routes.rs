@@ -9,7 +9,7 @@
 mod packed;
 
 use super::clock::{Clock, MonotonicClock};
-use crate::routes::{Put, Route, Routes, RoutesError};
+use crate::routes::{Put, Renewal, Route, Routes, RoutesError};
 use crate::{Address, GatewayId, Handle};
 use millpond_wire::{DeviceId, UserId};
 use packed::Packed;
@@ -48,7 +48,12 @@ impl MemoryRoutes {
 
     /// Loses everything, leases too, as a flushed server does.
     pub fn forget(&self) {
-        *self.lock() = Table::default();
+        let mut table = self.lock();
+        *table = Table {
+            losses: table.losses + 1,
+            renewed: std::mem::take(&mut table.renewed),
+            ..Table::default()
+        };
     }
 
     /// Every change leaves the table whole, so a panic elsewhere under the lock does no harm.
@@ -85,11 +90,19 @@ impl Routes for MemoryRoutes {
         Ok(())
     }
 
-    fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<(), RoutesError> {
+    fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<Renewal, RoutesError> {
         let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
         let ends_ms = self.clock.now_ms().saturating_add(lease_ms);
-        self.lock().renew(gateway, Lease { epoch, ends_ms });
-        Ok(())
+        let mut table = self.lock();
+        table.renew(gateway, Lease { epoch, ends_ms });
+        let seen = (epoch, table.losses);
+        let last = table.renewed.insert(gateway, seen);
+        let lost = last.is_some_and(|(of, losses)| of == epoch && losses < table.losses);
+        Ok(if lost {
+            Renewal::Lost
+        } else {
+            Renewal::Standing
+        })
     }
 }
 
@@ -97,6 +110,10 @@ impl Routes for MemoryRoutes {
 struct Table {
     seats: Packed<UserId, Seats>,
     leases: Leases,
+    /// How often everything was lost.
+    losses: u64,
+    /// Epoch and losses of each gateway's last renewal, which no loss forgets.
+    renewed: FxHashMap<GatewayId, (u32, u64)>,
 }
 
 impl Table {

@@ -229,6 +229,10 @@ impl Store for MemoryStore {
     fn durability(&self) -> Durability {
         self.durability
     }
+
+    fn batches_are_atomic(&self) -> bool {
+        matches!(self.atomicity, Atomicity::Batch)
+    }
 }
 
 /// The units of a commit that are written.

@@ -38,8 +38,9 @@ fn read_pointed(store: &dyn Store, drafts: &mut [Draft]) -> Result<(), StoreErro
             return Ok(());
         }
         let mut answers = store.read(&reads)?.into_iter();
+        let atomic = store.batches_are_atomic();
         for draft in &mut *drafts {
-            draft.take(&mut answers)?;
+            draft.take(&mut answers, atomic)?;
         }
     }
 }
@@ -73,6 +74,8 @@ struct Pointers {
     rows: Vec<(u64, InboxRow)>,
     /// Nothing lies behind the pointers.
     end: bool,
+    /// A pointer was there before its message, and they end before it.
+    behind: bool,
     /// Of the first pointers, as many as were read.
     found: Vec<HistoryRow>,
     bytes: usize,
@@ -165,6 +168,7 @@ fn page_draft(page: &PageAsk, epoch: u64, head: u64, rows: Vec<(u64, InboxRow)>)
         epoch,
         rows,
         end,
+        behind: false,
         found: Vec::new(),
         bytes: page.bytes,
         bound: PayloadBound::new(page.bytes),
@@ -194,10 +198,14 @@ impl Draft {
     }
 
     /// Takes the answers to [`Draft::next_reads`].
-    fn take(&mut self, answers: &mut impl Iterator<Item = Answer>) -> Result<(), StoreError> {
+    fn take(
+        &mut self,
+        answers: &mut impl Iterator<Item = Answer>,
+        atomic: bool,
+    ) -> Result<(), StoreError> {
         match self {
             Self::Done(_) => Ok(()),
-            Self::Pointers(pointers) => pointers.take(answers),
+            Self::Pointers(pointers) => pointers.take(answers, atomic),
         }
     }
 
@@ -220,12 +228,28 @@ impl Pointers {
         runs(left).take(RUNS_PER_ROUND)
     }
 
-    fn take(&mut self, answers: &mut impl Iterator<Item = Answer>) -> Result<(), StoreError> {
+    /// Where batches are not atomic, a pointer may be there before its message: the page ends before it.
+    fn take(
+        &mut self,
+        answers: &mut impl Iterator<Item = Answer>,
+        atomic: bool,
+    ) -> Result<(), StoreError> {
         let mut found = Vec::new();
-        let mut whole = true;
+        let (mut whole, mut behind) = (true, false);
         for run in self.next_runs() {
-            let there = history(answers);
-            check_run(run, &there, self.bytes)?;
+            let mut there = history(answers);
+            if let Err(error) = check_run(run, &there, self.bytes) {
+                if atomic {
+                    return Err(error);
+                }
+                let named = run
+                    .iter()
+                    .zip(&there)
+                    .take_while(|(it, row)| names(it, row));
+                let named = named.count();
+                there.truncate(named);
+                behind |= whole;
+            }
             if whole {
                 whole = there.len() == run.len();
                 found.extend(there);
@@ -233,13 +257,24 @@ impl Pointers {
         }
         found.iter().for_each(|row| self.bound.take(row));
         self.found.append(&mut found);
+        if behind {
+            self.rows.truncate(self.found.len());
+            self.behind = true;
+        }
         Ok(())
     }
 
     fn finish(self, page: &PageAsk) -> ReplyBody {
+        if self.behind && self.rows.is_empty() {
+            // Asked again a little later.
+            return ReplyBody::PageFailed {
+                stamp: page.stamp,
+                rid: page.sync.map(|sync| sync.rid),
+            };
+        }
         let mut records = Vec::new();
         let count = encode_rows(page.from.user, page.bytes, &self.found, &mut records);
-        let end = self.end && count == self.rows.len();
+        let end = self.end && !self.behind && count == self.rows.len();
         let found = match self.rows.first() {
             None => Found::Nothing,
             Some((first, _)) => Found::Rows {
@@ -263,9 +298,7 @@ fn check_run(
     found: &[HistoryRow],
     bytes: usize,
 ) -> Result<(), StoreError> {
-    let same = |((_, pointer), row): (&(u64, InboxRow), &HistoryRow)| {
-        pointer.seq == row.message.seq && pointer.conversation == row.message.conversation
-    };
+    let same = |(pointer, row): (&(u64, InboxRow), &HistoryRow)| names(pointer, row);
     let is_whole = run.len() == found.len() || (!found.is_empty() && reach(found, bytes));
     if is_whole && run.iter().zip(found).all(same) {
         return Ok(());
@@ -274,6 +307,10 @@ fn check_run(
         table: "history",
         what: format!("a pointer without its message: {:?}", run[0]),
     })
+}
+
+fn names((_, pointer): &(u64, InboxRow), row: &HistoryRow) -> bool {
+    pointer.seq == row.message.seq && pointer.conversation == row.message.conversation
 }
 
 /// Whether the payloads of `rows` are what ended a read of `bytes`.

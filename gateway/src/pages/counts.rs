@@ -9,6 +9,7 @@ pub(crate) struct RouteCounts {
     /// Calls that put or removed some.
     pub(super) batches: Counter,
     pub(super) renewals: Counter,
+    pub(super) losses: Counter,
 }
 
 impl RouteCounts {
@@ -35,6 +36,11 @@ impl Source for RouteCounts {
                 "gateway_lease_renewals_total",
                 "Renewals of the lease of this gateway's routes.",
                 &self.renewals,
+            ),
+            (
+                "gateway_routes_lost_total",
+                "Times that all routes were lost, and put again.",
+                &self.losses,
             ),
         ];
         for (name, help, counter) in counters {

@@ -102,6 +102,12 @@ impl Desk {
         self.lines.iter_mut().find_map(|line| line.reply(asks_max))
     }
 
+    /// Questions about heads that find a place to wait, whoever asks.
+    pub(crate) fn heads_free(&self) -> usize {
+        let free = |line: &Line| HEADS_WAITING_MAX.saturating_sub(line.heads.len());
+        self.lines.iter().map(free).min().unwrap_or(0)
+    }
+
     pub(crate) fn has_replies(&self) -> bool {
         self.lines.iter().any(|line| !line.replies.is_empty())
     }
@@ -133,7 +139,7 @@ impl Line {
     /// An answer leaves a place, and the first to take it is a route that has to go.
     fn reply(&mut self, asks_max: usize) -> Option<Reply> {
         let reply = self.replies.pop()?;
-        if matches!(reply.body, ReplyBody::Displaced) {
+        if matches!(reply.body, ReplyBody::Displaced | ReplyBody::RoutesLost) {
             return Some(reply);
         }
         self.open -= 1;

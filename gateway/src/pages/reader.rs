@@ -11,10 +11,10 @@ use super::{Ask, Desk, Reply, ReplyBody, RouteCounts};
 use crate::config::Config;
 use millpond_backplane::link::{Downlink, DownlinkBody, Link};
 use millpond_backplane::mesh::{self, Bell, Receiver, Sender, ThreadBell};
-use millpond_backplane::routes::{Put, Route, Routes};
+use millpond_backplane::routes::{Put, Renewal, Route, Routes};
 use millpond_backplane::store::Store;
-use millpond_backplane::{Address, GatewayId};
-use millpond_wire::{Code, UserId};
+use millpond_backplane::{Address, GatewayId, Handle};
+use millpond_wire::{Code, DeviceId, UserId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -132,12 +132,45 @@ impl Reader {
         };
         let now = Instant::now();
         if now >= *due {
-            if self.routes.renew(self.gateway, self.gateway_epoch).is_ok() {
-                self.counts.renewals.add(1);
-            }
             *due = now + *interval;
+            let nap = IDLE.min(*interval);
+            self.renew_now();
+            return nap;
         }
         due.duration_since(now).min(IDLE)
+    }
+
+    fn renew_now(&mut self) {
+        let Ok(renewal) = self.routes.renew(self.gateway, self.gateway_epoch) else {
+            return;
+        };
+        self.counts.renewals.add(1);
+        if renewal == Renewal::Lost {
+            tracing::warn!("all routes were lost: every connection asserts its own again");
+            self.counts.losses.add(1);
+            for shard in 0..self.replies.len() {
+                self.tell_shard(u16::try_from(shard).expect("shards are few"));
+            }
+            self.replies.iter_mut().for_each(Sender::flush);
+        }
+    }
+
+    fn tell_shard(&mut self, shard: u16) {
+        let handle = Handle {
+            shard,
+            slot: 0,
+            generation: 0,
+        };
+        let to = Address {
+            gateway: self.gateway,
+            gateway_epoch: self.gateway_epoch,
+            handle,
+            // Of nobody.
+            user: UserId::new(1).expect("1 is a user"),
+            device: DeviceId(0),
+        };
+        let body = ReplyBody::RoutesLost;
+        self.reply(Reply { to, body });
     }
 
     /// One question of each shard in turn, until the batch is full or all queues are empty.

@@ -57,12 +57,17 @@ impl Live {
         act(Action::Frame(Frame::Pong(Pong { server_ms: None })));
         if let Some(cursor) = ping.cursor {
             self.ack(cursor, around, act)?;
-            if self.feed == Feed::LIVE {
-                self.feed = Feed::Live { head_asked: true };
-                act(Action::Ask(Ask::Head(self.route(around))));
-            }
+            self.ask_head(around, act);
         }
         Ok(())
+    }
+
+    /// Whether the inbox has grown unnoticed, and the route still stands. Not while a page says the first.
+    pub(super) fn ask_head(&mut self, around: &Around<'_>, act: &mut impl FnMut(Action<'_>)) {
+        if self.feed == Feed::LIVE {
+            self.feed = Feed::Live { head_asked: true };
+            act(Action::Ask(Ask::Head(self.route(around))));
+        }
     }
 
     fn send(&mut self, send: &Send<'_>, around: &Around<'_>, act: &mut impl FnMut(Action<'_>)) {

@@ -413,6 +413,7 @@ fn others(things: &Things) -> Vec<(&'static str, Event<'_>)> {
         ("head 11", Event::Head { epoch: 1, head: 11 }),
         ("head 10 of epoch 2", Event::Head { epoch: 2, head: 10 }),
         ("head failed", Event::HeadFailed),
+        ("routes lost", Event::RoutesLost),
         ("hints 9, known", hints(9)),
         ("hints 10", hints(10)),
         ("hints 11", hints(11)),

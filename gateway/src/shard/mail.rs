@@ -167,8 +167,34 @@ impl Shard {
         self.mail.together.records = records;
     }
 
+    /// Lets a few of the connections assert their routes, as many as the readers have places for: a million take as long as
+    /// that many heartbeats.
+    pub(super) fn reassert(&mut self) {
+        const LOOKS: u32 = 4_096;
+        let Some(from) = self.reassert else {
+            return;
+        };
+        let to = from.saturating_add(LOOKS).min(self.slab.slots());
+        let mut free = self.hands.desk.heads_free();
+        for slot in from..to {
+            if free == 0 {
+                self.reassert = Some(slot);
+                return;
+            }
+            if self.slab.get(slot).is_some() && !self.is_closing(slot) {
+                self.step(slot, Event::RoutesLost);
+                free -= 1;
+            }
+        }
+        self.reassert = (to < self.slab.slots()).then_some(to);
+    }
+
     fn replied(&mut self, reply: &Reply) {
         if matches!(reply.body, ReplyBody::Closed) {
+            return;
+        }
+        if matches!(reply.body, ReplyBody::RoutesLost) {
+            self.reassert = Some(0);
             return;
         }
         if !self.is_here(&reply.to) {
@@ -210,5 +236,6 @@ pub(super) fn event(body: &ReplyBody) -> Event<'_> {
         ReplyBody::HeadFailed => Event::HeadFailed,
         ReplyBody::Displaced => Event::End(Reply::DISPLACED),
         ReplyBody::Closed => unreachable!("nobody waits for it"),
+        ReplyBody::RoutesLost => unreachable!("no connection is meant"),
     }
 }

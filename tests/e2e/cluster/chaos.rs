@@ -4,6 +4,7 @@
 use super::Cluster;
 use crate::judge::verdict;
 use crate::load::{Plan, Talk};
+use crate::server::Server;
 use millpond_testbed::eventually;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -18,16 +19,16 @@ type Fault = fn(&mut Cluster);
 
 /// Name, and what happens.
 const FAULTS: [(&str, Fault); 8] = [
-    ("a router killed three times", |cluster| {
-        for _ in 0..3 {
-            cluster.kill_router(0);
-            cluster.start_router(0);
+    ("each router killed three times", |cluster| {
+        for at in [0, 1, 0, 1, 0, 1] {
+            cluster.kill_router(at);
+            cluster.start_router(at);
         }
     }),
-    ("the other router frozen for 3 s", |cluster| {
-        cluster.routers[1].freeze();
+    ("both routers frozen for 3 s", |cluster| {
+        cluster.routers.iter().for_each(Server::freeze);
         std::thread::sleep(Duration::from_secs(3));
-        cluster.routers[1].thaw();
+        cluster.routers.iter().for_each(Server::thaw);
     }),
     ("a gateway killed three times", |cluster| {
         for _ in 0..3 {
