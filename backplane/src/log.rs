@@ -9,6 +9,7 @@
 //! the high-water mark of its source ([`crate::row::HighWater`]), so what a producer appends must be a prefix without gaps.
 
 use crate::{Entry, Position, VirtualPartition};
+use std::collections::BTreeMap;
 
 /// Bytes of payloads that may wait between one shard and its router.
 pub const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -44,11 +45,30 @@ pub trait Log: Send + std::fmt::Debug {
         max: usize,
     ) -> Result<Vec<Logged>, LogError>;
 
+    /// What follows `after` will be read: to be said of all partitions of an owner before the first read, so that a driver
+    /// goes to its places once.
+    fn begin(&mut self, topic: Topic, partition: VirtualPartition, after: Position) {
+        let _no_need = (topic, partition, after);
+    }
+
     /// How far this reader knows that nothing follows what it has given out of a partition: its neighbours in the same real
     /// partition have gone on without it. [`Position::ZERO`] when it does not know.
     fn passed(&self, topic: Topic, partition: VirtualPartition) -> Position {
         let _neither = (topic, partition);
         Position::ZERO
+    }
+
+    /// Appends some of these, whole partitions and at least one, and takes what is durable out of `entries`. As after
+    /// [`Log::append`], any prefix of each partition may be there after an error.
+    fn append_some(
+        &mut self,
+        topic: Topic,
+        entries: &mut BTreeMap<VirtualPartition, Vec<Entry>>,
+    ) -> Result<(), LogError> {
+        match entries.pop_first() {
+            Some((partition, entries)) => self.append(topic, partition, &entries),
+            None => Ok(()),
+        }
     }
 
     /// Appends entries of one virtual partition, in order, and returns when all are durable. After an error any prefix

@@ -1,6 +1,13 @@
 //! Where a record stands in the log.
 
 use crate::VirtualPartition;
+use crate::codec::ENTRIES_PER_ENVELOPE_MAX;
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an envelope has fewer entries"
+)]
+const LAST_INDEX: u32 = (ENTRIES_PER_ENVELOPE_MAX - 1) as u32;
 
 /// (log epoch, partition, offset, index in the batch). Within one partition positions only grow: the epoch changes only
 /// through a drained switch record, and offsets and indexes grow inside an epoch. Learned by reading the log, never
@@ -13,6 +20,15 @@ pub struct Position {
 }
 
 impl Position {
+    /// Behind every entry of the record at `offset`. As every position, it fits where stores keep one.
+    pub const fn end_of(epoch: u32, offset: u64) -> Self {
+        Self {
+            epoch,
+            offset,
+            index: LAST_INDEX,
+        }
+    }
+
     /// Before every record.
     pub const ZERO: Self = Self {
         epoch: 0,

@@ -35,8 +35,10 @@ pub trait Routes: Send + Sync + std::fmt::Debug {
 pub enum Renewal {
     /// They stand, as far as anybody can tell.
     Standing,
-    /// All were lost: the gateway puts its own again, at its own pace.
+    /// They were lost, as far as anybody can tell all of them: the gateway puts its own again, at its own pace.
     Lost,
+    /// A later epoch of this gateway has begun: nobody finds this one any more.
+    Ended,
 }
 
 /// The routes did not answer, and any part of a write may have been done. Whoever calls goes on without them, since the

@@ -444,7 +444,7 @@ impl Live {
             Event::Head { epoch, head } => self.head(epoch, head, around, act),
             // The next PING asks again.
             Event::HeadFailed => self.head_answered(),
-            Event::RoutesLost => self.ask_head(around, act),
+            Event::RoutesLost => self.assert_route(around, act),
             Event::Hints { first, records } => self.hints(first, records, around, act),
             Event::Acks(acks) => self.answered(acks, act),
             Event::Refused {

@@ -413,6 +413,11 @@ impl Gateway {
         }
     }
 
+    /// Whether a later epoch of this gateway has begun elsewhere, so that nobody finds this one any more.
+    pub fn has_ended(&self) -> bool {
+        self.routes.has_ended()
+    }
+
     /// Whether every thread still runs; `false` before a drain means that a shard's clients are cut off for good.
     pub fn is_whole(&self) -> bool {
         !self.threads.iter().any(JoinHandle::is_finished)

@@ -153,11 +153,14 @@ impl Owner {
         half: Half,
         config: Config,
         partitions: &[VirtualPartition],
-        log: Box<dyn Log>,
+        mut log: Box<dyn Log>,
         store: Arc<dyn Store>,
         releaser: Releaser,
     ) -> Result<Self, OwnerError> {
         let lanes = Lane::open_all(&*store, half.stage(), partitions)?;
+        for lane in &lanes {
+            log.begin(half.reads(), lane.at.partition, lane.at.position);
+        }
         Ok(Self {
             world: World::new(config.rules, config.caches, store.epoch(), 0),
             config,
@@ -296,11 +299,10 @@ impl Owner {
         self.world.look_up(&*self.store, &mut self.rows)
     }
 
-    /// Appends what goes to one partition of the other stage; every stream of ours is a gap-free prefix.
+    /// Appends what goes to the other stage, some partitions at a time; every stream of ours is a gap-free prefix.
     fn emit(&mut self, lane: usize, mut output: Output) -> Result<(), OwnerError> {
-        if let Some((partition, entries)) = output.emissions.pop_first() {
-            self.log.append(self.half.emits(), partition, &entries)?;
-        }
+        self.log
+            .append_some(self.half.emits(), &mut output.emissions)?;
         self.phase = if output.emissions.is_empty() {
             Phase::Committing { lane, output }
         } else {

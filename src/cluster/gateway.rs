@@ -27,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     serve::run_role::<GatewayRole>(arguments)
 }
 
-/// A running gateway. Fields are dropped in this order: what is spoken to outlives who speaks.
+/// A running gateway.
 struct GatewayRole {
     gateway: Gateway,
     address: SocketAddr,
@@ -97,6 +97,12 @@ impl Role for GatewayRole {
     fn health(&self) -> Result<(), String> {
         if !self.gateway.is_whole() {
             return Err("a thread of the gateway has ended".to_owned());
+        }
+        if self.gateway.has_ended() {
+            return Err(
+                "another gateway has this one's number: give each its own cluster.gateway"
+                    .to_owned(),
+            );
         }
         self.kafka.health()
     }

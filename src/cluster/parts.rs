@@ -2,7 +2,7 @@
 
 use crate::config::{Advertised, Config};
 use crate::secret::Secret;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use millpond_cassandra::{CassandraStore, Keyspace, Replication};
 use millpond_kafka::Kafka;
 use millpond_redis::RedisRoutes;
@@ -55,12 +55,18 @@ pub(super) fn routes(config: &Config, link: Option<SocketAddr>) -> Result<RedisR
         Advertised::Same => listening,
         Advertised::At(address) => address,
     };
+    let link = link.map(advertised);
+    ensure!(
+        link.is_none_or(|link: SocketAddr| !link.ip().is_unspecified()),
+        "routers cannot reach {}: say where they find this gateway with cluster.link_advertised",
+        cluster.link,
+    );
     let options = millpond_redis::Options {
         cluster: cluster.redis_cluster,
         buckets_log2: cluster.route_buckets_log2,
         // Long enough that a renewal may fail a few times.
         lease: LEASE_MIN.max(5 * config.gateway.lease_renewal),
-        link: link.map(advertised),
+        link,
         ..millpond_redis::Options::new(nodes.collect())
     };
     RedisRoutes::new(&options).context("the routes")

@@ -24,7 +24,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     serve::run_role::<RouterRole>(arguments)
 }
 
-/// A running router. Fields are dropped in this order: what is spoken to outlives who speaks.
+/// A running router.
 struct RouterRole {
     keepers: Arc<Vec<Keeper>>,
     streams: Streams,
@@ -136,7 +136,7 @@ impl Role for RouterRole {
         self.keepers.iter().for_each(Keeper::stop);
     }
 
-    /// The piece of work at hand is finished; the next owner goes on behind it.
+    /// Each owner ends after the piece of work at hand; the next one goes on behind it.
     fn stop(self, _patience: Duration) -> Result<()> {
         self.keepers.iter().for_each(Keeper::stop);
         Ok(())

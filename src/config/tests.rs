@@ -90,7 +90,11 @@ fn every_key_changes_what_it_shows() {
 fn another_value(name: &str, default: &str) -> String {
     let bare = default.trim_matches('"');
     match name {
-        "listen" | "admin" => "127.0.0.1:9".to_owned(),
+        "listen" | "admin" | "cluster.link" | "cluster.link_advertised" => "127.0.0.1:9".to_owned(),
+        "cluster.kafka" | "cluster.redis" | "cluster.cassandra" => "a:1,b:2".to_owned(),
+        "cluster.redis_cluster" => "yes".to_owned(),
+        "cluster.keyspace" => "elsewhere".to_owned(),
+        "cluster.share" => "2/3".to_owned(),
         "data" | "secret" | "secret_previous" => "elsewhere".to_owned(),
         "durability" => "os".to_owned(),
         "log" => "warn".to_owned(),

@@ -9,6 +9,18 @@ pub(super) fn check(config: &Config, problems: &mut Vec<String>) {
     problems.extend(windows(config));
     problems.extend(outbox(config));
     problems.extend(ring(config));
+    problems.extend(share(config));
+}
+
+/// A share is whole partitions of Kafka.
+fn share(config: &Config) -> Option<String> {
+    let (share, partitions) = (config.cluster.share, config.cluster.kafka_partitions);
+    share.partitions(partitions).is_empty().then(|| {
+        format!(
+            "cluster.share is {share} of {partitions} partitions (cluster.kafka_partitions), which leaves this router \
+             nothing to do"
+        )
+    })
 }
 
 fn drain(config: &Config) -> Option<String> {

@@ -33,11 +33,14 @@ impl Counts {
     }
 }
 
-impl Source for Counts {
-    fn samples(&self, into: &mut Vec<Sample>) {
+/// Name, help, kind and value.
+type Number = (&'static str, &'static str, SampleKind, u64);
+
+impl Counts {
+    fn written(&self) -> [Number; 6] {
         // The longest since it was last asked for.
         let longest = self.delivery_us_max.swap(0, Ordering::Relaxed);
-        let numbers = [
+        [
             (
                 "log_envelopes_total",
                 "Envelopes that every replica has.",
@@ -74,6 +77,11 @@ impl Source for Counts {
                 SampleKind::Gauge,
                 longest,
             ),
+        ]
+    }
+
+    fn read(&self) -> [Number; 5] {
+        [
             (
                 "log_read_envelopes_total",
                 "Envelopes read.",
@@ -104,7 +112,13 @@ impl Source for Counts {
                 SampleKind::Gauge,
                 self.down.value(),
             ),
-        ];
+        ]
+    }
+}
+
+impl Source for Counts {
+    fn samples(&self, into: &mut Vec<Sample>) {
+        let numbers = self.written().into_iter().chain(self.read());
         into.extend(numbers.map(|(name, help, kind, value)| Sample {
             name,
             help,

@@ -62,11 +62,7 @@ impl Item {
     fn position(&self, epoch: u32) -> Position {
         match self {
             Self::Entry { logged, .. } => logged.position,
-            Self::Corrupt { offset, .. } => Position {
-                epoch,
-                offset: *offset,
-                index: u32::MAX,
-            },
+            Self::Corrupt { offset, .. } => Position::end_of(epoch, *offset),
         }
     }
 }
@@ -100,11 +96,7 @@ impl Demux {
             tap.next = tap.next.min(wanted);
         }
         // Everything of the record that `after` stands in was there when it was read.
-        let kept_from = if after == Position::ZERO {
-            wanted
-        } else {
-            wanted + 1
-        };
+        let kept_from = wanted + u64::from(after.epoch == self.epoch);
         if kept_from < tap.first {
             return Err(LogError::Truncated {
                 topic,
@@ -188,11 +180,9 @@ impl Demux {
             return Position::ZERO;
         };
         match tap.queues.get(&partition) {
-            Some(queue) if queue.items.is_empty() && queue.tail.offset <= last => Position {
-                epoch: self.epoch,
-                offset: last,
-                index: u32::MAX,
-            },
+            Some(queue) if queue.items.is_empty() && queue.tail.offset <= last => {
+                Position::end_of(self.epoch, last)
+            }
             Some(_) | None => Position::ZERO,
         }
     }

@@ -110,6 +110,8 @@ impl Options {
                 millis(self.request_timeout.max(SECOND)),
             )
             .set("socket.nagle.disable", "true")
+            // Asking for a topic must not make one with the brokers' settings.
+            .set("allow.auto.create.topics", "false")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "500")
             .set("retry.backoff.ms", "50")

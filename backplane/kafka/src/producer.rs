@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// How long the thread does not look whether it is to end. Reports are handled when they come.
 const POLL: Duration = Duration::from_millis(100);
 
+/// How often somebody is asked while nobody answers: without traffic nothing else would show that brokers are back.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// One process' connection to the log: it outlives its appenders and readers.
 #[derive(Debug)]
 pub struct Kafka {
@@ -89,8 +92,14 @@ impl Kafka {
         let polling = std::thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || {
+                let topic = polled.options.topic(Topic::Commands);
+                let mut looked = Instant::now();
                 while !polled.stopping.load(Ordering::Relaxed) {
                     polled.producer.poll(POLL);
+                    if polled.counts.down.value() > 0 && looked.elapsed() > LOOK {
+                        looked = Instant::now();
+                        polled.look(&topic);
+                    }
                 }
             })?;
         Ok(Self {
@@ -154,6 +163,14 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
+    fn look(&self, topic: &str) {
+        let client = self.producer.client();
+        if client.fetch_metadata(Some(topic), POLL).is_ok() {
+            tracing::info!("brokers of the log answer again");
+            self.counts.down.set(0);
+        }
+    }
+
     pub(crate) fn lane(&self, topic: Topic, partition: i32, held: &Arc<AtomicUsize>) -> Arc<Lane> {
         let options = &self.options;
         let queue = Queue::new(options.envelopes_in_flight_max, options.envelope_bytes);

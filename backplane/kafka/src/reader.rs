@@ -1,7 +1,8 @@
 //! A router's end: reads partitions that it is asked for, and appends what owners emit.
 //!
 //! A read never waits for something to come: it takes what the library has fetched. Empty means that nothing more is here
-//! yet. Kafka out of reach is empty as well, and is counted; it goes on when Kafka does.
+//! yet. Kafka out of reach is empty as well, and is counted; but a reader that has to go to another place then fails, and
+//! its owner opens a new one.
 
 use crate::KafkaError;
 use crate::counts::Counts;
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Records taken from the library by one read, before what they brought is looked at.
 const RECORDS_PER_READ: usize = 256;
+/// How long nothing is asked of the library when it had nothing: an owner of many partitions asks for each of them.
+const DRY: Duration = Duration::from_micros(500);
 /// Beyond the deadline of a delivery: until its report must have come.
 const REPORT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -28,6 +31,8 @@ pub struct KafkaLog {
     consumer: BaseConsumer<Complaints>,
     demux: Demux,
     lanes: BTreeMap<Name, Arc<Lane>>,
+    /// When the library last had nothing.
+    dry: Option<Instant>,
 }
 
 /// Where the consumer's complaints go.
@@ -60,6 +65,7 @@ impl KafkaLog {
             consumer,
             demux,
             lanes: BTreeMap::new(),
+            dry: None,
         })
     }
 
@@ -94,7 +100,10 @@ impl KafkaLog {
         }
         for _ in 0..RECORDS_PER_READ {
             match self.consumer.poll(Duration::ZERO) {
-                None => break,
+                None => {
+                    self.dry = Some(Instant::now());
+                    break;
+                }
                 Some(Ok(message)) => {
                     let Some(topic) = self.topic(message.topic()) else {
                         continue;
@@ -147,10 +156,12 @@ impl KafkaLog {
         Ok(())
     }
 
-    /// Tells Kafka where to read on, after a look at what there is.
+    /// Tells Kafka where to read on, after a look at what there is. What cannot be told now is told later: nothing has
+    /// changed then.
     fn assign(&mut self) -> Result<(), LogError> {
         let moved = self.demux.taps().filter(|(_, tap)| tap.moved);
         let moved: Vec<_> = moved.map(|(name, tap)| (*name, tap.next)).collect();
+        let mut places = BTreeMap::new();
         for (name, next) in moved {
             let (first, end) = self.watermarks(name, self.shared.options.request_timeout)?;
             if next > end {
@@ -158,24 +169,26 @@ impl KafkaLog {
                     "{name:?} is to be read on from offset {next} and ends at {end}: it is another log"
                 )));
             }
-            let tap = self.demux.taps().find(|(known, _)| **known == name);
-            let (_, tap) = tap.expect("it is one of them");
-            tap.first = first;
-            tap.next = next.max(first);
-            tap.moved = false;
-            self.shared.counts.moves.add(1);
+            places.insert(name, (first, next.max(first)));
         }
         let mut list = TopicPartitionList::new();
         let (mut paused, options) = (Vec::new(), &self.shared.options);
-        for ((topic, real), tap) in self.demux.taps() {
-            let offset = Offset::Offset(i64::try_from(tap.next).unwrap_or(i64::MAX));
-            list.add_partition_offset(&options.topic(*topic), *real, offset)
+        for (name, tap) in self.demux.taps() {
+            let next = places.get(name).map_or(tap.next, |(_, next)| *next);
+            let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
+            list.add_partition_offset(&options.topic(name.0), name.1, offset)
                 .map_err(unreadable)?;
             if tap.paused {
-                paused.push((*topic, *real));
+                paused.push(*name);
             }
         }
         self.consumer.assign(&list).map_err(unreadable)?;
+        for (name, tap) in self.demux.taps() {
+            if let Some((first, next)) = places.get(name) {
+                (tap.first, tap.next, tap.moved) = (*first, *next, false);
+                self.shared.counts.moves.add(1);
+            }
+        }
         if !paused.is_empty() {
             worked(
                 self.consumer.pause(&self.list(&paused)),
@@ -194,6 +207,39 @@ impl KafkaLog {
             u64::try_from(first).unwrap_or(0),
             u64::try_from(end).unwrap_or(0),
         ))
+    }
+
+    /// One envelope for each partition of Kafka, all under way at a time; each lane's stream stays a prefix.
+    fn append_all<'a>(
+        &mut self,
+        topic: Topic,
+        entries: impl IntoIterator<Item = (VirtualPartition, &'a [Entry])>,
+    ) -> Result<(), LogError> {
+        let mut alone = Vec::new();
+        let mut touched = BTreeMap::new();
+        for (partition, entries) in entries {
+            let real = self.shared.options.real(partition);
+            let lane = self.lanes.entry((topic, real));
+            let lane = lane.or_insert_with(|| self.shared.strict_lane(topic, real));
+            for entry in entries {
+                alone.clear();
+                encode_envelope(std::slice::from_ref(entry), &mut alone);
+                lane.push(&alone);
+            }
+            touched.insert(real, Arc::clone(lane));
+        }
+        for lane in touched.values() {
+            lane.send(&self.shared.producer, &self.shared.counts);
+        }
+        let patience = self.shared.options.delivery_timeout + REPORT_PATIENCE;
+        let mut failed = None;
+        for (real, lane) in touched {
+            if let Err(why) = lane.wait(patience) {
+                self.lanes.remove(&(topic, real));
+                failed = Some(why);
+            }
+        }
+        failed.map_or(Ok(()), |why| Err(LogError::Append(why)))
     }
 
     fn topic(&self, name: &str) -> Option<Topic> {
@@ -225,13 +271,32 @@ impl Log for KafkaLog {
         if !here.is_empty() {
             return Ok(here);
         }
+        let dry = self.dry.is_some_and(|dry| dry.elapsed() < DRY);
+        if dry && self.demux.taps().all(|(_, tap)| !tap.moved) {
+            return Ok(Vec::new());
+        }
         self.poll()?;
         self.demux.take(topic, real, partition, after, max)
+    }
+
+    fn begin(&mut self, topic: Topic, partition: VirtualPartition, after: Position) {
+        let real = self.shared.options.real(partition);
+        // What is wrong with a place is told by the read.
+        let _later = self.demux.take(topic, real, partition, after, 0);
     }
 
     fn passed(&self, topic: Topic, partition: VirtualPartition) -> Position {
         self.demux
             .passed(topic, self.shared.options.real(partition), partition)
+    }
+
+    fn append_some(
+        &mut self,
+        topic: Topic,
+        entries: &mut BTreeMap<VirtualPartition, Vec<Entry>>,
+    ) -> Result<(), LogError> {
+        let all = std::mem::take(entries);
+        self.append_all(topic, all.iter().map(|(at, entries)| (*at, &entries[..])))
     }
 
     fn append(
@@ -240,21 +305,7 @@ impl Log for KafkaLog {
         partition: VirtualPartition,
         entries: &[Entry],
     ) -> Result<(), LogError> {
-        let real = self.shared.options.real(partition);
-        let lane = self.lanes.entry((topic, real));
-        let lane = Arc::clone(lane.or_insert_with(|| self.shared.strict_lane(topic, real)));
-        let mut alone = Vec::new();
-        for entry in entries {
-            alone.clear();
-            encode_envelope(std::slice::from_ref(entry), &mut alone);
-            lane.push(&alone);
-        }
-        lane.send(&self.shared.producer, &self.shared.counts);
-        let patience = self.shared.options.delivery_timeout + REPORT_PATIENCE;
-        lane.wait(patience).map_err(|why| {
-            self.lanes.remove(&(topic, real));
-            LogError::Append(why)
-        })
+        self.append_all(topic, [(partition, entries)])
     }
 }
 

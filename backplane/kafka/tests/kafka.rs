@@ -11,6 +11,7 @@ use millpond_kafka::{Kafka, KafkaAppender, KafkaError, KafkaLog, Options, make_t
 use millpond_testbed::Backends;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -130,9 +131,12 @@ fn read(log: &mut KafkaLog, mut after: Position, enough: usize) -> Vec<Logged> {
     let until = Instant::now() + PATIENCE;
     while all.len() < enough {
         assert!(Instant::now() < until, "only {} have come", all.len());
-        let some = log
-            .read(Topic::Commands, partition(), after, 1_000)
-            .unwrap();
+        let some = match log.read(Topic::Commands, partition(), after, 1_000) {
+            Ok(some) => some,
+            // A broker that has just started does not lead yet.
+            Err(LogError::Unreadable(_)) => Vec::new(),
+            Err(error) => panic!("{error}"),
+        };
         after = some.last().map_or(after, |logged| logged.position);
         all.extend(some);
     }
@@ -209,8 +213,7 @@ fn records_that_are_gone_or_garbage_are_errors() {
         matches!(error, LogError::Corrupt { offset: 1, .. }),
         "{error}"
     );
-    after.offset = 1;
-    after.index = u32::MAX;
+    after = Position::end_of(options.epoch, 1);
     assert_eq!(up_to(&read(&mut log, after, 1)), [2]);
 
     delete_before(address, topic, real, 2);
@@ -299,6 +302,67 @@ fn a_broker_that_goes_and_comes_back_needs_no_restart() {
     put(&mut appender, [mark(taken + 1)]);
     let last = all.last().unwrap().position;
     assert_eq!(up_to(&read(&mut log, last, 1)), [taken + 1]);
+}
+
+/// A process without traffic notices too that its brokers have gone, and that they are back.
+#[test]
+fn whether_brokers_answer_is_known_without_traffic() {
+    let Some(backends) = backends() else {
+        return;
+    };
+    let (kafka, _) = open(backends.address("kafka"));
+    assert!(!kafka.is_down());
+    let becomes = |down: bool| {
+        let until = Instant::now() + 2 * PATIENCE;
+        while kafka.is_down() != down {
+            assert!(Instant::now() < until, "it should be {down}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    backends.kill("kafka1");
+    becomes(true);
+    backends.restart("kafka1");
+    becomes(false);
+    kafka.health().unwrap();
+}
+
+/// What goes to many partitions is durable in all of them when the call returns.
+#[test]
+fn many_partitions_are_appended_to_at_a_time() {
+    let Some(backends) = backends() else {
+        return;
+    };
+    let (kafka, _) = open(backends.address("kafka"));
+    let mut log = kafka.log().unwrap();
+    let mut all: BTreeMap<VirtualPartition, Vec<Entry>> = BTreeMap::new();
+    for group in 1..=200 {
+        let conversation = ConversationKey::Group(group);
+        let partition = VirtualPartition::of_conversation(conversation);
+        let body = CommandBody::Read {
+            user: user(1),
+            up_to: group,
+        };
+        let entry = Entry::Command(Command { conversation, body });
+        all.entry(partition).or_default().push(entry);
+    }
+    let wanted = all.clone();
+    while !all.is_empty() {
+        log.append_some(Topic::Commands, &mut all).unwrap();
+    }
+    let mut reader = kafka.log().unwrap();
+    for partition in wanted.keys() {
+        reader.begin(Topic::Commands, *partition, Position::ZERO);
+    }
+    assert!(reader.catch_up(PATIENCE).unwrap());
+    for (partition, entries) in wanted {
+        let read = reader.read(Topic::Commands, partition, Position::ZERO, 1_000);
+        let read = read.unwrap().into_iter().map(|logged| logged.entry);
+        assert_eq!(read.collect::<Vec<_>>(), entries);
+    }
+    assert!(
+        count(&kafka, "log_moves_total") < 10.0,
+        "a reader goes to its places once"
+    );
 }
 
 fn signal(pid: i32, name: &str) {

@@ -1,6 +1,7 @@
 //! Whether Redis answers: counted, said when it changes, and a pause between failures, so that who calls in vain does
 //! not wait for a timeout each time.
 
+use crate::trouble::Trouble;
 use millpond_backplane::metrics::{Counter, Sample, SampleKind, Source};
 use millpond_backplane::routes::RoutesError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,8 @@ pub(crate) struct Health {
     calls: Counter,
     failures: Counter,
     pub(crate) contested: Counter,
+    /// Users whose seats do not decode.
+    pub(crate) damaged: Counter,
 }
 
 impl Health {
@@ -26,6 +29,7 @@ impl Health {
             calls: Counter::default(),
             failures: Counter::default(),
             contested: Counter::default(),
+            damaged: Counter::default(),
         }
     }
 
@@ -40,15 +44,19 @@ impl Health {
         Ok(())
     }
 
-    /// Notes how a call went.
-    pub(crate) fn judge<T>(&self, result: Result<T, RoutesError>) -> Result<T, RoutesError> {
+    /// Notes how a call went. Only silence is paused for: what is wrong with one user is no reason to leave the others.
+    pub(crate) fn judge<T>(&self, result: Result<T, Trouble>) -> Result<T, RoutesError> {
         match &result {
             Ok(_) => {
                 if self.failing_until_ms.swap(0, Ordering::Relaxed) != 0 {
                     tracing::info!("routes are back");
                 }
             }
-            Err(error) => {
+            Err(Trouble::Wrong(what)) => {
+                self.failures.add(1);
+                tracing::error!(what, "routes");
+            }
+            Err(error @ Trouble::Silent(_)) => {
                 self.failures.add(1);
                 let pause_ms = u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX);
                 let until = self.now_ms().saturating_add(pause_ms).max(1);
@@ -57,7 +65,7 @@ impl Health {
                 }
             }
         }
-        result
+        result.map_err(|trouble| RoutesError(trouble.to_string()))
     }
 
     pub(crate) fn is_answering(&self) -> bool {
@@ -100,6 +108,12 @@ impl Source for Health {
             "Puts that had to look at leases before they could be decided.",
             SampleKind::Counter,
             count(&self.contested),
+        );
+        add(
+            "routes_damaged_total",
+            "Users whose routes are not ours to read.",
+            SampleKind::Counter,
+            count(&self.damaged),
         );
         add(
             "routes_reachable",

@@ -5,7 +5,7 @@ use crate::server::Server;
 use millpond_backplane::GatewayId;
 use millpond_backplane::routes::Route;
 use redis::RedisResult;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +32,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// Whether it says that this epoch lives, or that it has ended for good.
+    fn tells_of(&self, epoch: u32) -> bool {
+        self.live.is_some_and(|(live, _)| live == epoch) || self.newest > epoch
+    }
+
     pub(crate) fn link(&self, epoch: u32) -> Option<SocketAddr> {
         let (of, link) = self.live?;
         link.filter(|_| of == epoch)
@@ -77,7 +82,7 @@ impl Leases {
         }
     }
 
-    /// The leases of these routes' gateways, read where the cache is too old.
+    /// The leases of these routes' gateways, read where what is remembered does not say enough.
     pub(crate) async fn of(
         &self,
         server: &Server,
@@ -85,25 +90,34 @@ impl Leases {
         routes: impl Iterator<Item = &Route>,
     ) -> RedisResult<View> {
         let mut view = View::default();
+        let mut read = BTreeSet::new();
         for route in routes {
-            let gateway = route.address.gateway;
-            if view.0.contains_key(&gateway) {
+            let (gateway, epoch) = (route.address.gateway, route.address.gateway_epoch);
+            let known = view.0.get(&gateway);
+            if read.contains(&gateway) || known.is_some_and(|lease| lease.tells_of(epoch)) {
                 continue;
             }
-            let lease = self.one(server, keys, gateway).await?;
+            let lease = match self.remembered(gateway, epoch) {
+                Some(lease) => lease,
+                None => {
+                    read.insert(gateway);
+                    self.read(server, keys, gateway).await?
+                }
+            };
             view.0.insert(gateway, lease);
         }
         Ok(view)
     }
 
-    /// The lease of one gateway.
+    /// The lease of one gateway, for one of its epochs.
     pub(crate) async fn one(
         &self,
         server: &Server,
         keys: &Keys,
         gateway: GatewayId,
+        epoch: u32,
     ) -> RedisResult<Lease> {
-        match self.remembered(gateway) {
+        match self.remembered(gateway, epoch) {
             Some(lease) => Ok(lease),
             None => self.read(server, keys, gateway).await,
         }
@@ -114,9 +128,11 @@ impl Leases {
         self.lock().remove(&gateway);
     }
 
-    fn remembered(&self, gateway: GatewayId) -> Option<Lease> {
+    /// That a gateway is not there is never remembered: it may have just started.
+    fn remembered(&self, gateway: GatewayId, epoch: u32) -> Option<Lease> {
         let known = self.lock().get(&gateway).copied()?;
-        (known.read.elapsed() < self.cache).then_some(known.lease)
+        let lease = Some(known.lease).filter(|lease| lease.tells_of(epoch));
+        lease.filter(|_| known.read.elapsed() < self.cache)
     }
 
     async fn read(&self, server: &Server, keys: &Keys, gateway: GatewayId) -> RedisResult<Lease> {

@@ -17,6 +17,7 @@ mod options;
 mod routes;
 mod seat;
 mod server;
+mod trouble;
 
 pub use options::{Options, USERS_PER_BUCKET_MAX};
 pub use routes::RedisRoutes;

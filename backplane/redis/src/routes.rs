@@ -9,13 +9,14 @@ use crate::leases::{self, Leases};
 use crate::options::Options;
 use crate::seat;
 use crate::server::Server;
+use crate::trouble::Trouble;
 use futures_util::future::try_join_all;
 use millpond_backplane::GatewayId;
 use millpond_backplane::link::Directory;
 use millpond_backplane::metrics::{Sample, Source};
 use millpond_backplane::routes::{Put, Renewal, Route, Routes, RoutesError};
 use millpond_wire::UserId;
-use redis::{RedisError, Script};
+use redis::Script;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -91,7 +92,7 @@ impl RedisRoutes {
         self.call(async {
             let mut command = redis::cmd("INCR");
             command.arg(self.keys.epoch(gateway));
-            self.server.ask(&command).await.map_err(broken)
+            Ok(self.server.ask(&command).await?)
         })
     }
 
@@ -101,17 +102,22 @@ impl RedisRoutes {
     }
 
     /// Runs one call to its end on the caller's thread.
-    fn call<T>(
-        &self,
-        call: impl Future<Output = Result<T, RoutesError>>,
-    ) -> Result<T, RoutesError> {
+    fn call<T>(&self, call: impl Future<Output = Result<T, Trouble>>) -> Result<T, RoutesError> {
         self.health.may_call()?;
+        self.call_anyway(call)
+    }
+
+    /// The same, also while others pause.
+    fn call_anyway<T>(
+        &self,
+        call: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, RoutesError> {
         self.health.judge(self.runtime.block_on(call))
     }
 
-    /// Whoever puts routes under another number of buckets would be found by nobody. Says whether the data live another
-    /// life than the last time: the format goes with them.
-    async fn check_format(&self) -> Result<Renewal, RoutesError> {
+    /// Which life of the data this is: its name goes with them. Whoever puts routes under another number of buckets would
+    /// be found by nobody.
+    async fn read_life(&self) -> Result<String, Trouble> {
         let format = self.keys.format_value();
         let number = self.proposals.fetch_add(1, Ordering::Relaxed);
         let proposed = format!("{format} {}-{number}", self.name);
@@ -121,24 +127,24 @@ impl RedisRoutes {
             .arg(&proposed)
             .arg("NX")
             .arg("GET");
-        let standing: Option<String> = self.server.ask(&command).await.map_err(broken)?;
+        let standing: Option<String> = self.server.ask(&command).await?;
         let standing = standing.unwrap_or(proposed);
-        if standing.rsplit_once(' ').is_none_or(|(of, _)| of != format) {
-            return Err(RoutesError(format!(
+        match standing.rsplit_once(' ') {
+            Some((of, _)) if of == format => Ok(standing),
+            Some(_) | None => Err(Trouble::Wrong(format!(
                 "they stand there in format {standing:?}, and this program has {format:?} (version, log2 of buckets)"
-            )));
+            ))),
         }
-        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = life.replace(standing.clone());
-        let lost = last.is_some_and(|last| last != standing);
-        Ok(if lost {
-            Renewal::Lost
-        } else {
-            Renewal::Standing
-        })
     }
 
-    async fn remove_all(&self, routes: &[Route]) -> Result<(), RoutesError> {
+    /// Whether it is another life than the last time.
+    fn note_life(&self, standing: &str) -> bool {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = life.replace(standing.to_owned());
+        last.is_some_and(|last| last != standing)
+    }
+
+    async fn remove_all(&self, routes: &[Route]) -> Result<(), Trouble> {
         let mut buckets: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
         for route in routes {
             let place = self.keys.place(route.address.user);
@@ -152,10 +158,11 @@ impl RedisRoutes {
             let count = self.server.run::<u64>(script, REMOVE, &keys, arguments);
             count.await.map(drop)
         });
-        try_join_all(removed).await.map(drop).map_err(broken)
+        try_join_all(removed).await?;
+        Ok(())
     }
 
-    async fn find_all(&self, users: &[UserId]) -> Result<Vec<Route>, RoutesError> {
+    async fn find_all(&self, users: &[UserId]) -> Result<Vec<Route>, Trouble> {
         let mut buckets: BTreeMap<u32, Vec<(usize, Place)>> = BTreeMap::new();
         for (at, user) in users.iter().enumerate() {
             let place = self.keys.place(*user);
@@ -172,31 +179,40 @@ impl RedisRoutes {
                 }
                 self.server.ask::<Vec<Option<Vec<u8>>>>(&command).await
             });
-            let answers = try_join_all(read).await.map_err(broken)?;
+            let answers = try_join_all(read).await?;
             for ((_, places), values) in some.iter().zip(answers) {
                 for ((at, _), seats) in places.iter().zip(values) {
                     let seats = seats.unwrap_or_default();
-                    found[*at] = seat::decode(users[*at], &seats).map_err(damaged)?;
+                    match seat::decode(users[*at], &seats) {
+                        Ok(seats) => found[*at] = seats,
+                        // No reason to leave the others.
+                        Err(_) => self.health.damaged.add(1),
+                    }
                 }
             }
         }
         let mut found: Vec<Route> = found.into_iter().flatten().collect();
         let leases = self.leases.of(&self.server, &self.keys, found.iter()).await;
-        let leases = leases.map_err(broken)?;
+        let leases = leases?;
         found.retain(|route| leases.live(route));
         Ok(found)
     }
 
-    async fn renew_lease(&self, gateway: GatewayId, epoch: u32) -> Result<Renewal, RoutesError> {
-        let renewal = self.check_format().await?;
+    /// The lease first: it must not hang on another server of a cluster.
+    async fn renew_lease(&self, gateway: GatewayId, epoch: u32) -> Result<Renewal, Trouble> {
         let keys = [self.keys.lease(gateway), self.keys.epoch(gateway)];
         let said = leases::said(epoch, self.link);
         let arguments = [epoch.to_string(), self.lease_ms.to_string(), said].map(Into::into);
         let script = &self.scripts.renew;
         let renewed = self.server.run::<u32>(script, RENEW, &keys, &arguments);
-        renewed.await.map_err(broken)?;
+        let renewed = renewed.await?;
         self.leases.forget(gateway);
-        Ok(renewal)
+        match self.read_life().await {
+            _ if renewed == 0 => Ok(Renewal::Ended),
+            Ok(life) if self.note_life(&life) => Ok(Renewal::Lost),
+            Ok(_) | Err(Trouble::Silent(_)) => Ok(Renewal::Standing),
+            Err(wrong) => Err(wrong),
+        }
     }
 }
 
@@ -216,15 +232,15 @@ impl Routes for RedisRoutes {
     }
 
     fn renew(&self, gateway: GatewayId, epoch: u32) -> Result<Renewal, RoutesError> {
-        self.call(self.renew_lease(gateway, epoch))
+        self.call_anyway(self.renew_lease(gateway, epoch))
     }
 }
 
 impl Directory for RedisRoutes {
     fn address(&self, gateway: GatewayId, epoch: u32) -> Option<SocketAddr> {
         let lease = self.call(async {
-            let lease = self.leases.one(&self.server, &self.keys, gateway);
-            lease.await.map_err(broken)
+            let lease = self.leases.one(&self.server, &self.keys, gateway, epoch);
+            Ok(lease.await?)
         });
         lease.ok()?.link(epoch)
     }
@@ -243,22 +259,13 @@ fn name() -> String {
     format!("{nanos:x}-{:x}", std::process::id())
 }
 
-fn encoded(route: &Route) -> Result<Vec<u8>, RoutesError> {
+fn encoded(route: &Route) -> Result<Vec<u8>, Trouble> {
     let mut bytes = Vec::with_capacity(seat::BYTES_MAX);
     match seat::encode(route, &mut bytes) {
         Ok(()) => Ok(bytes),
-        Err(gateway) => Err(RoutesError(format!(
+        Err(gateway) => Err(Trouble::Wrong(format!(
             "gateway {} has a number above 65,535",
             gateway.0
         ))),
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn broken(error: RedisError) -> RoutesError {
-    RoutesError(error.to_string())
-}
-
-fn damaged(what: &str) -> RoutesError {
-    RoutesError(format!("they are not ours: {what}"))
 }

@@ -9,6 +9,9 @@ use redis::{Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Scr
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+/// Timeouts that making the connection may take: a server of a cluster that is named and silent takes one by itself.
+const CONNECTS: u32 = 4;
+
 pub(crate) struct Server {
     options: Options,
     connection: OnceCell<Connection>,
@@ -36,10 +39,12 @@ impl Server {
         }
     }
 
-    /// Asks one thing, within the timeout.
+    /// Asks one thing, within the timeout; the first one makes the connection, which may take a few times as long.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        let connecting = timeout(CONNECTS * self.options.timeout, self.connection()).await;
+        let connection = connecting.unwrap_or_else(|_| Err(late()))?;
         let answered = async {
-            match self.connection().await?.clone() {
+            match connection.clone() {
                 Connection::Single(mut single) => command.query_async(&mut single).await,
                 Connection::Cluster(mut cluster) => command.query_async(&mut cluster).await,
             }
@@ -89,8 +94,8 @@ impl Server {
             .set_response_timeout(Some(*timeout))
             .set_number_of_retries(1);
         let client = Client::open(nodes[0].as_str())?;
-        let manager = ConnectionManager::new_with_config(client, config).await?;
-        Ok(Connection::Single(manager))
+        let single = ConnectionManager::new_with_config(client, config).await?;
+        Ok(Connection::Single(single))
     }
 }
 

@@ -176,6 +176,60 @@ fn a_server_that_goes_and_comes_back_needs_no_restart() {
     server.wait().unwrap();
 }
 
+/// What is remembered of leases does not hide a gateway that has just started again.
+#[test]
+fn a_gateway_that_starts_again_is_found_at_once() {
+    let Some(backends) = backends(&["redis"]) else {
+        return;
+    };
+    let mut options = options(backends.address("redis"), false);
+    options.lease_cache = Duration::from_secs(3_600);
+    options.link = Some("127.0.0.1:7402".parse().unwrap());
+    let reader = RedisRoutes::new(&options).unwrap();
+    let gateway = RedisRoutes::new(&options).unwrap();
+    let find = || {
+        let mut found = Vec::new();
+        reader.find(&[user(1)], &mut found).unwrap();
+        found
+    };
+    assert_eq!(reader.address(GatewayId(3), 5), None, "there is none yet");
+    for epoch in 5..8 {
+        let mut route = route(1, 1, epoch);
+        route.address.gateway_epoch = epoch;
+        gateway.renew(GatewayId(3), epoch).unwrap();
+        gateway.put_one(route).unwrap();
+        assert_eq!(find(), [route]);
+        assert_eq!(reader.address(GatewayId(3), epoch), options.link);
+        assert_eq!(reader.address(GatewayId(3), epoch - 1), None);
+    }
+}
+
+/// A user whose seats nobody of ours wrote is no reason to leave the others.
+#[test]
+fn one_damaged_user_hides_nobody_else() {
+    let Some(backends) = backends(&["redis"]) else {
+        return;
+    };
+    let mut options = options(backends.address("redis"), false);
+    options.buckets_log2 = 0;
+    let routes = RedisRoutes::new(&options).unwrap();
+    routes.renew(GatewayId(3), 5).unwrap();
+    routes.put_one(route(1, 1, 1)).unwrap();
+    routes.put_one(route(2, 1, 1)).unwrap();
+    let port = backends.address("redis").rsplit_once(':').unwrap().1;
+    let garbled = Command::new("redis-cli")
+        .args(["-p", port, "eval"])
+        .arg("local f = redis.call('HKEYS', KEYS[1])[1]; return redis.call('HSET', KEYS[1], f, 'garbage')")
+        .args(["1", &format!("{}:r:0", options.prefix)])
+        .stdout(Stdio::null())
+        .status();
+    assert!(garbled.unwrap().success());
+    let mut found = Vec::new();
+    routes.find(&[user(1), user(2)], &mut found).unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(routes.is_reachable());
+}
+
 /// Who has lost everything is told once, and so is every other gateway.
 #[test]
 fn a_flush_is_noticed_by_every_gateway() {

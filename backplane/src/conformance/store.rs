@@ -5,7 +5,7 @@ use crate::row::{
     DedupKey, DedupRow, DeviceCursor, HighWater, HistoryRow, InboxRow, PartitionRow, Stage, UserRow,
 };
 use crate::store::{Answer, Batch, Read, Store, Write};
-use crate::{ConversationKey, VirtualPartition};
+use crate::{ConversationKey, Position, VirtualPartition};
 use millpond_wire::DeviceId;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,6 +24,7 @@ pub fn store_suite<S: Store>(promises: StorePromises, mut make: impl FnMut() -> 
     inbox_pages_ascend(&make());
     replaced_rows_keep_the_newest_position(&make());
     every_field_comes_back(&make());
+    the_end_of_a_record_is_a_position(&make());
     the_later_write_of_a_batch_wins(&make());
     writing_again_changes_nothing(&make());
     an_empty_batch_is_fine(&make());
@@ -420,6 +421,24 @@ fn every_field_comes_back(store: &dyn Store) {
     assert_eq!(head, Answer::History(vec![row]));
     let inbox = ask(store, Read::InboxHead(user((1 << 63) - 1)));
     assert_eq!(inbox, Answer::Inbox(vec![(1, pointer)]));
+}
+
+/// A partition is consumed up to the end of a record when nothing of it was its own.
+fn the_end_of_a_record_is_a_position(store: &dyn Store) {
+    let (stage, partition) = (Stage::Inboxes, VirtualPartition(9));
+    let row = PartitionRow {
+        consumed: Position::end_of(1, 1 << 39),
+        time_ms: 1,
+        high_water: Vec::new(),
+    };
+    let write = Write::Partition {
+        stage,
+        partition,
+        row: row.clone(),
+    };
+    commit(store, vec![write]);
+    let answer = ask(store, Read::Partition { stage, partition });
+    assert_eq!(answer, Answer::Partition(Some(row)));
 }
 
 fn the_later_write_of_a_batch_wins(store: &dyn Store) {

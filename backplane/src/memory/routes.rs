@@ -94,7 +94,9 @@ impl Routes for MemoryRoutes {
         let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
         let ends_ms = self.clock.now_ms().saturating_add(lease_ms);
         let mut table = self.lock();
-        table.renew(gateway, Lease { epoch, ends_ms });
+        if !table.renew(gateway, Lease { epoch, ends_ms }) {
+            return Ok(Renewal::Ended);
+        }
         let seen = (epoch, table.losses);
         let last = table.renewed.insert(gateway, seen);
         let lost = last.is_some_and(|(of, losses)| of == epoch && losses < table.losses);
@@ -162,15 +164,17 @@ impl Table {
         }
     }
 
-    fn renew(&mut self, gateway: GatewayId, lease: Lease) {
+    /// False for an epoch that has ended.
+    fn renew(&mut self, gateway: GatewayId, lease: Lease) -> bool {
         let known = self.leases.0.get(&gateway).map(|lease| lease.epoch);
         if known.is_some_and(|known| known > lease.epoch) {
-            return;
+            return false;
         }
         self.leases.0.insert(gateway, lease);
         if known.is_some_and(|known| known < lease.epoch) {
             self.forget_before(gateway, lease.epoch);
         }
+        true
     }
 
     /// Drops the routes of a gateway's earlier epochs.

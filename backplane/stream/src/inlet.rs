@@ -22,6 +22,8 @@ const STREAMS_MAX: usize = 1024;
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the first byte of a frame to its last.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// A router hangs up by itself when it has said nothing for a minute: one that is silent for longer is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(150);
 /// After an accept that failed, for want of descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -107,13 +109,13 @@ impl Door {
     }
 
     async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
         let greeted = timeout(GREETING_TIMEOUT, self.greet(&mut stream)).await;
         let mut sealer = greeted.map_err(|_| bad("no greeting in time"))??;
         self.received.streams.add(1);
         let mut bytes = Vec::new();
         loop {
-            let length = stream.read_u32().await?;
+            let length = timeout(SILENCE_MAX, stream.read_u32()).await;
+            let length = length.map_err(|_| bad("silence"))??;
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             if !(SEAL_BYTES..=FRAME_BYTES_MAX).contains(&length) {
                 return Err(bad("a frame of an impossible length"));

@@ -103,7 +103,10 @@ impl Peer {
             // Its own statement, so that the lock is not held over the write.
             let next = self.lock().pop();
             let Some(frame) = next else { continue };
-            let bytes = framed(&mut sealer, &frame.batch)?;
+            let Some(bytes) = framed(&mut sealer, &frame.batch) else {
+                common.sent.dropped.add(frame.hints);
+                continue;
+            };
             let written = timeout(WRITE_TIMEOUT, stream.write_all(&bytes)).await;
             let written = written.unwrap_or_else(|_| Err(late("it takes nothing")));
             if written.is_err() {
@@ -148,20 +151,18 @@ impl Peer {
     }
 }
 
-fn framed(sealer: &mut Sealer, batch: &[u8]) -> io::Result<Vec<u8>> {
+/// `None` for a batch that no gateway would take.
+fn framed(sealer: &mut Sealer, batch: &[u8]) -> Option<Vec<u8>> {
     let length = greeting::SEAL_BYTES + batch.len();
     if length > FRAME_BYTES_MAX {
-        return Err(io::Error::new(
-            ErrorKind::InvalidInput,
-            "a hint is too long",
-        ));
+        return None;
     }
     let length = u32::try_from(length).expect("the longest frame has fewer than 2^32 bytes");
     let mut bytes = Vec::with_capacity(4 + greeting::SEAL_BYTES + batch.len());
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(&sealer.seal(batch));
     bytes.extend_from_slice(batch);
-    Ok(bytes)
+    Some(bytes)
 }
 
 fn millis(duration: Duration) -> u32 {

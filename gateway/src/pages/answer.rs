@@ -384,3 +384,6 @@ fn resets(row: Option<UserRow>) -> u64 {
 fn unexpected(answer: Option<&Answer>) -> ! {
     panic!("a store answers each read in kind and order, not {answer:?}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,9 +10,15 @@ pub(crate) struct RouteCounts {
     pub(super) batches: Counter,
     pub(super) renewals: Counter,
     pub(super) losses: Counter,
+    /// 1 when a later epoch of this gateway has begun.
+    pub(super) ended: Counter,
 }
 
 impl RouteCounts {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.value() > 0
+    }
+
     pub(super) fn wrote(&self, routes: usize) {
         self.writes.add(routes as u64);
         self.batches.add(1);

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Questions answered together: what they may hold at a time is in the budget.
 pub(crate) const BATCH_MAX: usize = 32;
+/// From a renewal that had no answer to the next one.
+const RENEWAL_RETRY: Duration = Duration::from_millis(500);
 /// How long a reader waits for room in a shard's queue before it looks again.
 const ROOM_WAIT: Duration = Duration::from_millis(1);
 
@@ -132,27 +134,39 @@ impl Reader {
         };
         let now = Instant::now();
         if now >= *due {
-            *due = now + *interval;
-            let nap = IDLE.min(*interval);
-            self.renew_now();
-            return nap;
+            let interval = *interval;
+            let next = if self.renew_now() {
+                interval
+            } else {
+                interval.min(RENEWAL_RETRY)
+            };
+            if let Some((_, due)) = &mut self.lease {
+                *due = now + next;
+            }
+            return IDLE.min(next);
         }
         due.duration_since(now).min(IDLE)
     }
 
-    fn renew_now(&mut self) {
+    /// False when the routes do not answer.
+    fn renew_now(&mut self) -> bool {
         let Ok(renewal) = self.routes.renew(self.gateway, self.gateway_epoch) else {
-            return;
+            return false;
         };
         self.counts.renewals.add(1);
-        if renewal == Renewal::Lost {
-            tracing::warn!("all routes were lost: every connection asserts its own again");
-            self.counts.losses.add(1);
-            for shard in 0..self.replies.len() {
-                self.tell_shard(u16::try_from(shard).expect("shards are few"));
+        match renewal {
+            Renewal::Standing => {}
+            Renewal::Lost => {
+                tracing::warn!("routes were lost: every connection asserts its own again");
+                self.counts.losses.add(1);
+                for shard in 0..self.replies.len() {
+                    self.tell_shard(u16::try_from(shard).expect("shards are few"));
+                }
+                self.replies.iter_mut().for_each(Sender::flush);
             }
-            self.replies.iter_mut().for_each(Sender::flush);
+            Renewal::Ended => self.counts.ended.set(1),
         }
+        true
     }
 
     fn tell_shard(&mut self, shard: u16) {

@@ -70,6 +70,15 @@ impl Live {
         }
     }
 
+    /// The same question in any state of the feed, since it writes the route again; what it says of the head matters only
+    /// where a page does not say it.
+    pub(super) fn assert_route(&mut self, around: &Around<'_>, act: &mut impl FnMut(Action<'_>)) {
+        if let Feed::Live { head_asked } = &mut self.feed {
+            *head_asked = true;
+        }
+        act(Action::Ask(Ask::Head(self.route(around))));
+    }
+
     fn send(&mut self, send: &Send<'_>, around: &Around<'_>, act: &mut impl FnMut(Action<'_>)) {
         let scope = Scope::Message(send.client_msg_id);
         if send.payload.len() > PAYLOAD_BYTES_MAX {

@@ -1,7 +1,7 @@
 //! Few and named by behaviour: a gateway on real rings and real sockets.
 
 use super::mill::{Mill, keys, token, user};
-use crate::{Config, Gateway, Seams, prepare};
+use crate::{Config, Gateway, Limits, Seams, prepare};
 use millpond_backplane::mesh;
 use millpond_backplane::metrics::Source;
 use millpond_wire::{
@@ -11,7 +11,7 @@ use millpond_wire::{
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 struct Running {
     gateway: Gateway,
@@ -20,9 +20,14 @@ struct Running {
 }
 
 fn start(shards: u16) -> Running {
+    start_with(shards, |_| {})
+}
+
+fn start_with(shards: u16, change: impl FnOnce(&mut Limits)) -> Running {
     let mut config = Config::new("127.0.0.1:0".parse().unwrap(), keys());
     config.shards = shards;
     config.limits.connections_max = 500;
+    change(&mut config.limits);
     let prepared = prepare(config).unwrap();
     let address = prepared.local_addr();
     let bells = prepared.bells();
@@ -425,5 +430,38 @@ fn what_welcome_gave_lets_its_device_in_again_and_nobody_else() {
     ] {
         come_back(token, device, 4).expect_error(Code::SESSION_EXPIRED);
     }
+    running.stop();
+}
+
+/// More connections than may ask at a time assert their routes when all were lost, without a heartbeat.
+#[test]
+fn all_routes_are_put_again_when_they_were_lost() {
+    const USERS: u64 = 100;
+    let running = start_with(2, |limits| {
+        limits.lease_renewal = Duration::from_millis(100);
+        limits.page_readers = 1;
+    });
+    let mut clients: Vec<_> = (1..=USERS)
+        .map(|id| Client::welcomed(&running, id, 1))
+        .collect();
+    for client in &mut clients {
+        client.sync(0);
+        client.expect(|frame| assert!(matches!(frame, Frame::SyncDone(_)), "{frame:?}"));
+    }
+    let all = running.mill.routes();
+    assert_eq!(all.len() as u64, USERS);
+    for _ in 0..2 {
+        running.mill.routes.forget();
+        let until = Instant::now() + Duration::from_secs(10);
+        while running.mill.routes() != all {
+            assert!(
+                Instant::now() < until,
+                "{} are back",
+                running.mill.routes().len()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    assert_eq!(running.value("gateway_routes_lost_total", ""), "2");
     running.stop();
 }

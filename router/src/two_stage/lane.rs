@@ -89,20 +89,20 @@ impl Lane {
 
     /// Goes past an envelope that does not decode.
     pub(super) fn skip(&mut self, offset: u64) {
-        self.at.position = Position {
-            epoch: self.at.position.epoch.max(1),
-            offset,
-            index: u32::MAX,
-        };
+        self.at.position = Position::end_of(self.at.position.epoch.max(1), offset);
         self.read_to_end = false;
     }
 
     /// A log keeps what has been read for a while only: a partition where nothing happens must not point to where its
     /// neighbours' records once were. So its position follows them now and then.
     pub(super) fn pass(&mut self, log: &dyn Log, topic: Topic) {
-        if std::mem::take(&mut self.pass_due) {
-            let passed = log.passed(topic, self.at.partition);
-            self.at.position = self.at.position.max(passed);
+        if !self.pass_due {
+            return;
+        }
+        let passed = log.passed(topic, self.at.partition);
+        if passed > self.at.position {
+            self.at.position = passed;
+            self.pass_due = false;
         }
     }
 

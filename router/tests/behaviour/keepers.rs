@@ -125,11 +125,7 @@ impl Log for Passed {
 #[test]
 fn a_partition_where_nothing_happens_follows_its_neighbours() {
     let stages = Stages::new();
-    let end = |offset| Position {
-        epoch: 1,
-        offset,
-        index: u32::MAX,
-    };
+    let end = |offset| Position::end_of(1, offset);
     let run = |owner: &mut Owner| while owner.step().unwrap() == Progress::Busy {};
     let open = |offset| {
         let releaser = Releaser::new(

@@ -2,8 +2,8 @@
 
 use super::*;
 use millpond_backplane::codec::encode_envelope;
+use millpond_backplane::conformance::user;
 use millpond_backplane::{Command, CommandBody, ConversationKey, Entry};
-use millpond_wire::UserId;
 use proptest::prelude::*;
 
 const EPOCH: u32 = 3;
@@ -14,7 +14,7 @@ fn entry(group: u64, up_to: u64) -> Entry {
     Entry::Command(Command {
         conversation: ConversationKey::Group(group),
         body: CommandBody::Read {
-            user: UserId::new(1).unwrap(),
+            user: user(1),
             up_to,
         },
     })
@@ -157,11 +157,7 @@ fn a_record_that_does_not_decode_is_told_in_its_place() {
             "{error}"
         );
     }
-    let past = Position {
-        epoch: EPOCH,
-        offset: 1,
-        index: u32::MAX,
-    };
+    let past = Position::end_of(EPOCH, 1);
     assert_eq!(take(&mut demux, 1, past, 9), kafka.logged[1..]);
 }
 
@@ -219,11 +215,7 @@ fn a_queue_without_news_is_passed_by_its_neighbours() {
     kafka.feed(&mut demux, 9);
     assert_eq!(passed(&demux, 2), Position::ZERO, "an entry waits");
     assert_eq!(take(&mut demux, 2, Position::ZERO, 9).len(), 1);
-    let end = Position {
-        epoch: EPOCH,
-        offset: 2,
-        index: u32::MAX,
-    };
+    let end = Position::end_of(EPOCH, 2);
     assert_eq!(passed(&demux, 2), end);
     assert_eq!(passed(&demux, 1), Position::ZERO, "nobody asked for it");
     kafka.append(&[entry(2, 2)]);

@@ -1,12 +1,13 @@
 //! Puts, round by round: what a script cannot decide is decided by leases, and tried again.
 
-use super::{PUT, RedisRoutes, broken, damaged, encoded};
+use super::{PUT, RedisRoutes, encoded};
 use crate::key::Place;
 use crate::leases::View;
 use crate::seat;
+use crate::trouble::{Trouble, damaged};
 use futures_util::future::try_join_all;
 use millpond_backplane::memory::ROUTES_PER_USER_MAX;
-use millpond_backplane::routes::{Put, Route, RoutesError};
+use millpond_backplane::routes::{Put, Route};
 use std::collections::BTreeMap;
 
 /// Tries of one put. Each further one means that another gateway wrote the same user in between.
@@ -31,7 +32,7 @@ enum Said {
 }
 
 impl RedisRoutes {
-    pub(super) async fn put_all(&self, routes: &[Route]) -> Result<Vec<Put>, RoutesError> {
+    pub(super) async fn put_all(&self, routes: &[Route]) -> Result<Vec<Put>, Trouble> {
         let wanted = routes.iter().enumerate().map(|(at, route)| Wanted {
             at,
             route: *route,
@@ -46,24 +47,20 @@ impl RedisRoutes {
             }
             wanted = self.round(wanted, &mut puts).await?;
         }
-        Err(RoutesError(
+        Err(Trouble::Wrong(
             "a user's routes change faster than they can be put".into(),
         ))
     }
 
     /// Tries all of them; returns those to be tried again.
-    async fn round(
-        &self,
-        wanted: Vec<Wanted>,
-        puts: &mut [Put],
-    ) -> Result<Vec<Wanted>, RoutesError> {
+    async fn round(&self, wanted: Vec<Wanted>, puts: &mut [Put]) -> Result<Vec<Wanted>, Trouble> {
         let said = self.ask_all(wanted).await?;
         let seen = said.iter().flat_map(|(_, said)| match said {
             Said::Taken(gone) => gone,
             Said::Contested(standing) => standing,
         });
         let leases = self.leases.of(&self.server, &self.keys, seen).await;
-        let leases = leases.map_err(broken)?;
+        let leases = leases?;
         let mut again = Vec::new();
         for (mut one, said) in said {
             match said {
@@ -85,7 +82,7 @@ impl RedisRoutes {
     }
 
     /// One call for each bucket, all at a time. Routes of one bucket stay in order.
-    async fn ask_all(&self, wanted: Vec<Wanted>) -> Result<Vec<(Wanted, Said)>, RoutesError> {
+    async fn ask_all(&self, wanted: Vec<Wanted>) -> Result<Vec<(Wanted, Said)>, Trouble> {
         let mut buckets: BTreeMap<u32, Vec<Wanted>> = BTreeMap::new();
         for one in wanted {
             buckets.entry(one.place.bucket).or_default().push(one);
@@ -103,7 +100,7 @@ impl RedisRoutes {
             let answers = self
                 .server
                 .run::<Vec<Vec<u8>>>(script, PUT, &keys, &arguments);
-            let answers = answers.await.map_err(broken)?;
+            let answers = answers.await?;
             if answers.len() != wanted.len() {
                 return Err(damaged("answers are missing"));
             }
@@ -119,7 +116,7 @@ impl RedisRoutes {
     }
 }
 
-fn read(route: &Route, answer: &[u8]) -> Result<Said, RoutesError> {
+fn read(route: &Route, answer: &[u8]) -> Result<Said, Trouble> {
     let (first, seats) = answer.split_first().ok_or(damaged("an empty answer"))?;
     let seats = seat::decode(route.address.user, seats).map_err(damaged)?;
     match first {
