@@ -1,6 +1,7 @@
 //! Gateways and routers as processes of their own, over real Kafka, Redis and Cassandra.
 
 mod chaos;
+mod devices;
 
 use crate::judge::verdict;
 use crate::load::{Plan, Talk};
@@ -152,6 +153,7 @@ fn a_cluster_does_what_one_process_does() {
         return;
     };
     a_message_goes_from_one_gateway_to_another(&cluster);
+    devices::devices_meet_across_gateways(&cluster);
     ten_thousand_messages_survive_random_disconnects(&cluster);
     chaos::whatever_happens_nothing_acknowledged_is_lost(&mut cluster);
 }

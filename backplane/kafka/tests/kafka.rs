@@ -125,20 +125,25 @@ fn up_to(logged: &[Logged]) -> Vec<u64> {
     logged.iter().map(of).collect()
 }
 
-/// Reads behind `after` until `enough` have come.
+/// Reads behind `after` until `enough` have come. A broker that has just started does not lead yet.
 fn read(log: &mut KafkaLog, mut after: Position, enough: usize) -> Vec<Logged> {
-    let mut all = Vec::new();
+    let (mut all, mut said) = (Vec::new(), String::new());
     let until = Instant::now() + PATIENCE;
     while all.len() < enough {
-        assert!(Instant::now() < until, "only {} have come", all.len());
-        let some = match log.read(Topic::Commands, partition(), after, 1_000) {
-            Ok(some) => some,
-            // A broker that has just started does not lead yet.
-            Err(LogError::Unreadable(_)) => Vec::new(),
+        assert!(
+            Instant::now() < until,
+            "only {} have come; {said}; {log:?}",
+            all.len()
+        );
+        match log.read(Topic::Commands, partition(), after, 1_000) {
+            Ok(some) => {
+                after = some.last().map_or(after, |logged| logged.position);
+                all.extend(some);
+            }
+            Err(error @ LogError::Unreadable(_)) => said = error.to_string(),
             Err(error) => panic!("{error}"),
-        };
-        after = some.last().map_or(after, |logged| logged.position);
-        all.extend(some);
+        }
+        std::thread::sleep(Duration::from_micros(200));
     }
     all
 }
