@@ -2,7 +2,7 @@
 //!
 //! An [`Owner`] of [`Half::Conversations`] reads commands and emits inbox entries; one of [`Half::Inboxes`] reads those
 //! and emits commands about what was delivered. Both do the same four things, one per [`Owner::step`], so that a simulation
-//! can interleave them and end them anywhere: run a batch of one partition; append what it emitted; commit its rows;
+//! can interleave them and end them anywhere: run a batch of some partitions; append what it emitted; commit its rows;
 //! release its effects.
 //!
 //! What an owner must never do: write a row before everything that was emitted up to its position is durable, or go on
@@ -102,11 +102,11 @@ enum Phase {
     Idle,
     /// Something may be left to append; then the rows are committed.
     Emitting {
-        lane: usize,
+        lanes: Vec<usize>,
         output: Output,
     },
     Committing {
-        lane: usize,
+        lanes: Vec<usize>,
         output: Output,
     },
     Releasing(Effects),
@@ -198,8 +198,8 @@ impl Owner {
     pub fn step(&mut self) -> Result<Progress, OwnerError> {
         match std::mem::replace(&mut self.phase, Phase::Dead) {
             Phase::Idle => self.run_next()?,
-            Phase::Emitting { lane, output } => self.emit(lane, output)?,
-            Phase::Committing { lane, output } => self.commit(lane, output)?,
+            Phase::Emitting { lanes, output } => self.emit(lanes, output)?,
+            Phase::Committing { lanes, output } => self.commit(&lanes, output)?,
             Phase::Releasing(effects) => {
                 self.releaser.release(&effects);
                 self.phase = Phase::Idle;
@@ -210,24 +210,39 @@ impl Owner {
         Ok(if idle { Progress::Idle } else { Progress::Busy })
     }
 
-    /// Runs a batch of the next partition that has one; without any, writes what lags.
+    /// Runs a batch of the next partitions that have something, as many as fit; without any, writes what lags. One append
+    /// and one commit are for all of them: what each of those costs does not grow with the partitions.
     fn run_next(&mut self) -> Result<(), OwnerError> {
+        let (mut lanes, mut output) = (Vec::new(), Output::default());
+        let mut room = self.config.batch_entries_max;
+        let first = self.first;
         for turn in 0..self.lanes.len() {
-            let lane = (self.first + turn) % self.lanes.len();
-            let logged = self.read(lane)?;
-            if !logged.is_empty() || self.lanes[lane].lags() {
-                self.first = lane + 1;
-                let output = self.run(lane, &logged)?;
-                self.phase = Phase::Emitting { lane, output };
-                return Ok(());
+            let lane = (first + turn) % self.lanes.len();
+            let logged = self.read(lane, room)?;
+            if logged.is_empty() && !self.lanes[lane].lags() {
+                continue;
+            }
+            if lanes.is_empty() {
+                self.batch += 1;
+                self.world.begin(self.batch);
+            }
+            self.first = lane + 1;
+            self.run(lane, &logged, &mut output)?;
+            lanes.push(lane);
+            room = room.saturating_sub(logged.len());
+            if room == 0 {
+                break;
             }
         }
-        self.phase = Phase::Idle;
+        self.phase = if lanes.is_empty() {
+            Phase::Idle
+        } else {
+            Phase::Emitting { lanes, output }
+        };
         Ok(())
     }
 
-    fn read(&mut self, lane: usize) -> Result<Vec<Logged>, OwnerError> {
-        let max = self.config.batch_entries_max;
+    fn read(&mut self, lane: usize, max: usize) -> Result<Vec<Logged>, OwnerError> {
         let lane = &mut self.lanes[lane];
         let after = lane.at.position;
         match self
@@ -253,11 +268,14 @@ impl Owner {
         }
     }
 
-    fn run(&mut self, lane: usize, logged: &[Logged]) -> Result<Output, OwnerError> {
-        self.batch += 1;
-        self.world.begin(self.batch);
+    /// Keys of different partitions are different ones, so what one leads to is nothing to the others.
+    fn run(
+        &mut self,
+        lane: usize,
+        logged: &[Logged],
+        output: &mut Output,
+    ) -> Result<(), OwnerError> {
         self.load(logged)?;
-        let mut output = Output::default();
         let lane = &mut self.lanes[lane];
         lane.durable = lane.at.position;
         let mut machines = Machines {
@@ -273,14 +291,13 @@ impl Owner {
         } in logged
         {
             let stamp = lane.advance(*position, *append_ms);
-            self.half
-                .take(&mut machines, lane, stamp, entry, &mut output)?;
+            self.half.take(&mut machines, lane, stamp, entry, output)?;
         }
         self.counters.entries.add(logged.len() as u64);
         if lane.must_write(self.config.lag_entries_max) {
             lane.write(&mut self.world, self.half.stage(), &mut output.rows);
         }
-        Ok(output)
+        Ok(())
     }
 
     fn load(&mut self, logged: &[Logged]) -> Result<(), StoreError> {
@@ -300,24 +317,26 @@ impl Owner {
     }
 
     /// Appends what goes to the other stage, some partitions at a time; every stream of ours is a gap-free prefix.
-    fn emit(&mut self, lane: usize, mut output: Output) -> Result<(), OwnerError> {
+    fn emit(&mut self, lanes: Vec<usize>, mut output: Output) -> Result<(), OwnerError> {
         self.log
             .append_some(self.half.emits(), &mut output.emissions)?;
         self.phase = if output.emissions.is_empty() {
-            Phase::Committing { lane, output }
+            Phase::Committing { lanes, output }
         } else {
-            Phase::Emitting { lane, output }
+            Phase::Emitting { lanes, output }
         };
         Ok(())
     }
 
-    fn commit(&mut self, lane: usize, output: Output) -> Result<(), OwnerError> {
+    fn commit(&mut self, lanes: &[usize], output: Output) -> Result<(), OwnerError> {
         if !output.rows.writes.is_empty() {
             self.store.commit(&output.rows)?;
             self.counters.commits.add(1);
             self.counters.rows.add(output.rows.rows() as u64);
         }
-        self.lanes[lane].committed();
+        for lane in lanes {
+            self.lanes[*lane].committed();
+        }
         self.world.committed(self.batch);
         self.phase = Phase::Releasing(output.effects);
         Ok(())
