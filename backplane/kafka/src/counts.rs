@@ -16,6 +16,7 @@ pub(crate) struct Counts {
     delivery_us_max: AtomicU64,
     pub(crate) read_envelopes: Counter,
     pub(crate) moves: Counter,
+    pub(crate) stalls: Counter,
     pub(crate) corrupt: Counter,
     pub(crate) errors: Counter,
     /// Brokers were out of reach when last heard of.
@@ -80,8 +81,14 @@ impl Counts {
         ]
     }
 
-    fn read(&self) -> [Number; 5] {
+    fn read(&self) -> [Number; 6] {
         [
+            (
+                "log_stalls_total",
+                "Times that a partition had something which did not come.",
+                SampleKind::Counter,
+                self.stalls.value(),
+            ),
             (
                 "log_read_envelopes_total",
                 "Envelopes read.",

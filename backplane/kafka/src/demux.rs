@@ -31,6 +31,8 @@ pub(crate) struct Tap {
     /// The first record that there still is.
     pub(crate) first: u64,
     pub(crate) paused: bool,
+    /// `next` when it was last looked at whether the tap stands still.
+    pub(crate) seen: u64,
     bytes: usize,
     queues: BTreeMap<VirtualPartition, Queue>,
 }

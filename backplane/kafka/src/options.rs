@@ -110,6 +110,8 @@ impl Options {
                 millis(self.request_timeout.max(SECOND)),
             )
             .set("socket.nagle.disable", "true")
+            // A partition without a leader is asked for again by the next refresh at the latest: five minutes by default.
+            .set("topic.metadata.refresh.interval.ms", "2000")
             // Asking for a topic must not make one with the brokers' settings.
             .set("allow.auto.create.topics", "false")
             .set("reconnect.backoff.ms", "50")

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 const RECORDS_PER_READ: usize = 256;
 /// How long nothing is asked of the library when it had nothing: an owner of many partitions asks for each of them.
 const DRY: Duration = Duration::from_micros(500);
+/// How often it is looked whether a partition that brings nothing has something: a library that has lost its way there is
+/// sent again.
+const STALL_LOOK: Duration = Duration::from_secs(5);
 /// Beyond the deadline of a delivery: until its report must have come.
 const REPORT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -33,6 +36,7 @@ pub struct KafkaLog {
     lanes: BTreeMap<Name, Arc<Lane>>,
     /// When the library last had nothing.
     dry: Option<Instant>,
+    looked: Instant,
 }
 
 /// Where the consumer's complaints go.
@@ -66,6 +70,7 @@ impl KafkaLog {
             demux,
             lanes: BTreeMap::new(),
             dry: None,
+            looked: Instant::now(),
         })
     }
 
@@ -95,6 +100,9 @@ impl KafkaLog {
 
     /// Takes what the library has.
     fn poll(&mut self) -> Result<(), LogError> {
+        if self.looked.elapsed() > STALL_LOOK {
+            self.look_for_stalls();
+        }
         if self.demux.taps().any(|(_, tap)| tap.moved) {
             self.assign()?;
         }
@@ -133,6 +141,29 @@ impl KafkaLog {
             );
         }
         Ok(())
+    }
+
+    /// Partitions that have something which does not come are assigned again.
+    fn look_for_stalls(&mut self) {
+        self.looked = Instant::now();
+        let mut still = Vec::new();
+        for (name, tap) in self.demux.taps() {
+            if tap.seen == tap.next && !tap.paused && !tap.moved {
+                still.push((*name, tap.next));
+            }
+            tap.seen = tap.next;
+        }
+        for (name, next) in still {
+            let Ok((_, end)) = self.watermarks(name, self.shared.options.request_timeout) else {
+                return;
+            };
+            if end > next {
+                tracing::warn!(?name, next, end, "a partition of the log stood still");
+                self.shared.counts.stalls.add(1);
+                let stalled = self.demux.taps().filter(|(known, _)| **known == name);
+                stalled.for_each(|(_, tap)| tap.moved = true);
+            }
+        }
     }
 
     /// A place that Kafka does not have (any more) makes all places be looked at; the rest is information.
