@@ -13,15 +13,35 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
-fn backends() -> Option<Backends> {
+/// A broker, and no other beside it: the timeouts of these tests are no measure for one that waits for a core.
+struct Alone {
+    backends: Backends,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Deref for Alone {
+    type Target = Backends;
+
+    fn deref(&self) -> &Backends {
+        &self.backends
+    }
+}
+
+fn backends() -> Option<Alone> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     match Backends::start(&["kafka"]) {
-        Ok(backends) => Some(backends),
+        Ok(backends) => Some(Alone {
+            backends,
+            _alone: alone,
+        }),
         Err(said) if said.contains("found none") => {
             // Past the harness, which keeps what a test that passes prints to itself.
             let _told = writeln!(std::io::stderr(), "\nskipped: {}", said.trim());
@@ -293,6 +313,8 @@ fn a_broker_that_goes_and_comes_back_needs_no_restart() {
     appender.flush();
     std::thread::sleep(Duration::from_secs(3));
     signal(pid, "CONT");
+    std::thread::sleep(Duration::from_secs(2));
+    kafka.health().unwrap();
     let all = read(
         &mut log,
         before[4].position,
