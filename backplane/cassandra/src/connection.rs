@@ -16,7 +16,7 @@ use scylla::statement::batch::{Batch, BatchStatement, BatchType};
 use scylla::statement::{Consistency as Level, SerialConsistency};
 use std::time::Duration;
 
-pub(crate) type Runtime = tokio::runtime::Runtime;
+pub(crate) use millpond_background::Background as Runtime;
 
 /// Threads that talk to the cluster; callers wait on their own.
 const WORKERS: usize = 2;
@@ -28,12 +28,7 @@ const SCHEMA_INTERVAL: Duration = Duration::from_millis(50);
 /// # Errors
 /// No threads from the system.
 pub(crate) fn runtime() -> Result<Runtime, OpenError> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .thread_name("millpond-rows")
-        .enable_all()
-        .build()
-        .map_err(OpenError::Threads)
+    Runtime::start("millpond-rows", WORKERS).map_err(OpenError::Threads)
 }
 
 pub(crate) struct Connection {

@@ -9,7 +9,6 @@
 //! heartbeats of the gateways.
 #![forbid(unsafe_code)]
 
-mod background;
 mod health;
 mod key;
 mod leases;

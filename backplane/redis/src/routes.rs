@@ -2,7 +2,6 @@
 
 mod put;
 
-use crate::background::Background;
 use crate::health::Health;
 use crate::key::{Keys, Place};
 use crate::leases::{self, Leases};
@@ -11,6 +10,7 @@ use crate::seat;
 use crate::server::Server;
 use crate::trouble::Trouble;
 use futures_util::future::try_join_all;
+use millpond_background::Background;
 use millpond_backplane::GatewayId;
 use millpond_backplane::link::Directory;
 use millpond_backplane::metrics::{Sample, Source};
@@ -63,7 +63,7 @@ impl RedisRoutes {
     /// Options that cannot be meant, or no thread for the runtime.
     pub fn new(options: &Options) -> Result<Self, RoutesError> {
         options.check()?;
-        let runtime = Background::start("routes")
+        let runtime = Background::start("routes", 1)
             .map_err(|error| RoutesError(format!("no thread for them: {error}")))?;
         Ok(Self {
             runtime,

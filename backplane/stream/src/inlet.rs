@@ -1,9 +1,9 @@
 //! The gateway's end: takes streams from routers, and hands their hints to the shards.
 
 use crate::FRAME_BYTES_MAX;
-use crate::background::Background;
 use crate::counts::Received;
 use crate::greeting::{self, HELLO_BYTES, PROOF_BYTES, Refused, SEAL_BYTES, Sealer};
+use millpond_background::Background;
 use millpond_backplane::GatewayId;
 use millpond_backplane::codec::decode_downlinks;
 use millpond_backplane::link::Link;
@@ -57,7 +57,7 @@ impl Inlet {
     /// # Errors
     /// An address that cannot be listened on, or no thread.
     pub fn listen(options: InletOptions, link: Box<dyn Link>) -> io::Result<Self> {
-        let runtime = Background::start("link")?;
+        let runtime = Background::start("link", 1)?;
         let listener = runtime.block_on(TcpListener::bind(options.listen))?;
         let address = listener.local_addr()?;
         let received = Arc::<Received>::default();

@@ -8,7 +8,6 @@
 //! hints, which are counted, and the clients' cursors and repeats make it good.
 #![forbid(unsafe_code)]
 
-mod background;
 mod counts;
 mod greeting;
 mod inlet;

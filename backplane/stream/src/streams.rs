@@ -1,10 +1,10 @@
 //! The router's end.
 
-use crate::background::Background;
 use crate::counts::Sent;
 use crate::outbox::Frame;
 use crate::peer::{Common, Peer};
 use crate::{FRAME_BYTES, PEERS_MAX};
+use millpond_background::Background;
 use millpond_backplane::GatewayId;
 use millpond_backplane::codec::DownlinkEncoder;
 use millpond_backplane::link::{Directory, Downlink, Link};
@@ -37,7 +37,7 @@ impl Streams {
     /// # Errors
     /// No thread for the streams.
     pub fn new(secret: &[u8], directory: Arc<dyn Directory>) -> io::Result<Self> {
-        let runtime = Background::start("link")?;
+        let runtime = Background::start("link", 1)?;
         let common = Common {
             secret: secret.to_vec(),
             directory,

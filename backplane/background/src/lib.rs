@@ -1,17 +1,20 @@
-//! A runtime that may be dropped anywhere, on a thread of another runtime too: what still runs on it is not waited for.
+//! The runtime behind a driver's blocking calls. It may be dropped anywhere, on a thread of another runtime too: what still
+//! runs on it is not waited for.
+#![forbid(unsafe_code)]
 
 use std::ops::Deref;
 use tokio::runtime::{Builder, Runtime};
 
+/// Threads of a runtime, for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Background(Option<Runtime>);
+pub struct Background(Option<Runtime>);
 
 impl Background {
     /// # Errors
     /// No thread from the system.
-    pub(crate) fn start(name: &str) -> std::io::Result<Self> {
+    pub fn start(name: &str, threads: usize) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(threads)
             .thread_name(name)
             .enable_all()
             .build()?;
