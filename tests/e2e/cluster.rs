@@ -156,6 +156,14 @@ fn a_cluster_does_what_one_process_does() {
     devices::devices_meet_across_gateways(&cluster);
     ten_thousand_messages_survive_random_disconnects(&cluster);
     chaos::whatever_happens_nothing_acknowledged_is_lost(&mut cluster);
+    every_process_ends_as_asked(cluster);
+}
+
+fn every_process_ends_as_asked(cluster: Cluster) {
+    for process in cluster.gateways.into_iter().chain(cluster.routers) {
+        let ended = process.terminate(Duration::from_secs(20));
+        assert!(ended.success(), "{ended}");
+    }
 }
 
 fn a_message_goes_from_one_gateway_to_another(cluster: &Cluster) {
