@@ -138,7 +138,7 @@ struct Seat<'a> {
 impl Seat<'_> {
     fn start(self) -> Result<(Gateway, Fused, Arc<LinkDrops>)> {
         let bells = self.prepared.bells();
-        let routes: Arc<dyn Routes> = Arc::new(MemoryRoutes::new(self.lease()));
+        let routes: Arc<dyn Routes> = Arc::new(MemoryRoutes::new(lease(self.config)));
         let (appenders, intake) = intake(bells.len(), self.config.router_queue);
         let queues = bells
             .into_iter()
@@ -169,14 +169,14 @@ impl Seat<'_> {
         };
         Ok((self.prepared.start(seams)?, router, link_drops))
     }
-
-    /// Long enough that a renewal may fail a few times.
-    fn lease(&self) -> Duration {
-        LEASE_MIN.max(5 * self.config.gateway.lease_renewal)
-    }
 }
 
 const LEASE_MIN: Duration = Duration::from_secs(10);
+
+/// Of a gateway's routes: long enough that a renewal may fail a few times.
+pub(crate) fn lease(config: &Config) -> Duration {
+    LEASE_MIN.max(5 * config.gateway.lease_renewal)
+}
 
 pub(crate) fn gateway_config(config: &Config, keys: Keys) -> millpond_gateway::Config {
     let mut gateway = millpond_gateway::Config::new(config.listen, keys);

@@ -2,14 +2,12 @@
 
 use crate::config::{Advertised, Config};
 use crate::secret::Secret;
+use crate::server::lease;
 use anyhow::{Context as _, Result, ensure};
 use millpond_cassandra::{CassandraStore, Keyspace, Replication};
 use millpond_kafka::Kafka;
 use millpond_redis::RedisRoutes;
 use std::net::SocketAddr;
-use std::time::Duration;
-
-const LEASE_MIN: Duration = Duration::from_secs(10);
 
 /// The cluster's secret: the same file for all of its processes, and made by nobody.
 pub(super) fn secret(config: &Config) -> Result<Secret> {
@@ -64,8 +62,7 @@ pub(super) fn routes(config: &Config, link: Option<SocketAddr>) -> Result<RedisR
     let options = millpond_redis::Options {
         cluster: cluster.redis_cluster,
         buckets_log2: cluster.route_buckets_log2,
-        // Long enough that a renewal may fail a few times.
-        lease: LEASE_MIN.max(5 * config.gateway.lease_renewal),
+        lease: lease(config),
         link,
         ..millpond_redis::Options::new(nodes.collect())
     };

@@ -33,6 +33,8 @@ pub struct KafkaLog {
     shared: Arc<Shared>,
     consumer: BaseConsumer<Complaints>,
     demux: Demux,
+    /// With the names that Kafka has for them.
+    topics: [(Topic, String); 2],
     lanes: BTreeMap<Name, Arc<Lane>>,
     /// When the library last had nothing.
     dry: Option<Instant>,
@@ -64,10 +66,13 @@ impl KafkaLog {
         let complaints = Complaints(Arc::clone(&shared.counts));
         let consumer = BaseConsumer::from_config_and_context(&options.consumer(), complaints)?;
         let demux = Demux::new(options.epoch, options.reader_bytes_max);
+        let named = |topic| (topic, options.topic(topic));
+        let topics = [Topic::Commands, Topic::Inboxes].map(named);
         Ok(Self {
             shared,
             consumer,
             demux,
+            topics,
             lanes: BTreeMap::new(),
             dry: None,
             looked: Instant::now(),
@@ -274,10 +279,8 @@ impl KafkaLog {
     }
 
     fn topic(&self, name: &str) -> Option<Topic> {
-        let topics = [Topic::Commands, Topic::Inboxes];
-        topics
-            .into_iter()
-            .find(|topic| self.shared.options.topic(*topic) == name)
+        let known = self.topics.iter().find(|(_, known)| known == name);
+        known.map(|(topic, _)| *topic)
     }
 
     fn list(&self, names: &[Name]) -> TopicPartitionList {

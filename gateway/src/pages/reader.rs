@@ -129,21 +129,14 @@ impl Reader {
     /// Renews the lease when it is due; says how long to sleep at most.
     fn renew(&mut self) -> Duration {
         const IDLE: Duration = Duration::from_secs(1);
-        let Some((interval, due)) = &mut self.lease else {
+        let Some((interval, mut due)) = self.lease else {
             return IDLE;
         };
         let now = Instant::now();
-        if now >= *due {
-            let interval = *interval;
-            let next = if self.renew_now() {
-                interval
-            } else {
-                interval.min(RENEWAL_RETRY)
-            };
-            if let Some((_, due)) = &mut self.lease {
-                *due = now + next;
-            }
-            return IDLE.min(next);
+        if now >= due {
+            let retry = interval.min(RENEWAL_RETRY);
+            due = now + if self.renew_now() { interval } else { retry };
+            self.lease = Some((interval, due));
         }
         due.duration_since(now).min(IDLE)
     }
