@@ -1,7 +1,7 @@
 //! Real Kafka, Cassandra and Redis beside a test, by `dev/backends`.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -50,6 +50,14 @@ impl Backends {
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
+    /// The same; where this machine lacks a program for it, the test says so and is skipped.
+    ///
+    /// # Panics
+    /// When what it lacks is something else.
+    pub fn start_or_skip(names: &[&str]) -> Option<Self> {
+        Self::start(names).map_err(|said| skip(&said)).ok()
+    }
+
     /// Where it answers: `host:port`, of several nodes with commas between.
     pub fn address(&self, name: &str) -> &str {
         &self.addresses[name]
@@ -80,6 +88,16 @@ impl Backends {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command} {server}: {said}");
     }
+}
+
+/// Says that a test is skipped, for what [`Backends::start`] said.
+///
+/// # Panics
+/// When no program is missing.
+pub fn skip(said: &str) {
+    assert!(said.contains("found none"), "{said}");
+    // Past the harness, which keeps what a test that passes prints to itself: the gate counts these lines.
+    let _told = writeln!(std::io::stderr(), "\nskipped: {}", said.trim());
 }
 
 fn script(command: &str, names: &[&str], state: &Path) -> Command {

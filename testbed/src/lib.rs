@@ -8,6 +8,6 @@ mod backends;
 mod disk;
 mod server;
 
-pub use backends::Backends;
+pub use backends::{Backends, skip};
 pub use disk::Disk;
 pub use server::{Server, eventually, eventually_within};

@@ -12,7 +12,6 @@ use millpond_testbed::Backends;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,18 +36,10 @@ impl Deref for Alone {
 fn backends() -> Option<Alone> {
     static ALONE: Mutex<()> = Mutex::new(());
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    match Backends::start(&["kafka"]) {
-        Ok(backends) => Some(Alone {
-            backends,
-            _alone: alone,
-        }),
-        Err(said) if said.contains("found none") => {
-            // Past the harness, which keeps what a test that passes prints to itself.
-            let _told = writeln!(std::io::stderr(), "\nskipped: {}", said.trim());
-            None
-        }
-        Err(said) => panic!("{said}"),
-    }
+    Some(Alone {
+        backends: Backends::start_or_skip(&["kafka"])?,
+        _alone: alone,
+    })
 }
 
 /// A log of its own each time.

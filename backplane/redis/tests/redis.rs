@@ -9,25 +9,11 @@ use millpond_backplane::{Address, GatewayId, Handle};
 use millpond_redis::{Options, RedisRoutes};
 use millpond_testbed::Backends;
 use millpond_wire::DeviceId;
-use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const LEASE: Duration = Duration::from_secs(2);
-
-/// Says why a test is skipped where there is no Redis.
-fn backends(names: &[&str]) -> Option<Backends> {
-    match Backends::start(names) {
-        Ok(backends) => Some(backends),
-        Err(said) if said.contains("found none") => {
-            // Past the harness, which keeps what a test that passes prints to itself.
-            let _told = writeln!(std::io::stderr(), "\nskipped: {}", said.trim());
-            None
-        }
-        Err(said) => panic!("{said}"),
-    }
-}
 
 /// An empty table: each has keys of its own.
 fn options(address: &str, cluster: bool) -> Options {
@@ -45,7 +31,7 @@ fn options(address: &str, cluster: bool) -> Options {
 }
 
 fn conforms(name: &str) {
-    let Some(backends) = backends(&[name]) else {
+    let Some(backends) = Backends::start_or_skip(&[name]) else {
         return;
     };
     let address = backends.address(name);
@@ -82,7 +68,7 @@ fn route(id: u64, device: u64, attempt: u32) -> Route {
 /// One more device than a user may have displaces the one with the oldest attempt.
 #[test]
 fn a_user_has_a_bounded_number_of_devices() {
-    let Some(backends) = backends(&["redis"]) else {
+    let Some(backends) = Backends::start_or_skip(&["redis"]) else {
         return;
     };
     let routes = RedisRoutes::new(&options(backends.address("redis"), false)).unwrap();
@@ -107,7 +93,7 @@ fn a_user_has_a_bounded_number_of_devices() {
 #[test]
 fn gateways_that_fight_for_a_device_agree() {
     const ATTEMPTS: u32 = 300;
-    let Some(backends) = backends(&["redis"]) else {
+    let Some(backends) = Backends::start_or_skip(&["redis"]) else {
         return;
     };
     let options = options(backends.address("redis"), false);
@@ -137,7 +123,7 @@ fn gateways_that_fight_for_a_device_agree() {
 /// A server that is stopped fails calls soon, and the same driver finds the next one on its port.
 #[test]
 fn a_server_that_goes_and_comes_back_needs_no_restart() {
-    let Some(backends) = backends(&["redis"]) else {
+    let Some(backends) = Backends::start_or_skip(&["redis"]) else {
         return;
     };
     let address = backends.address("redis").to_owned();
@@ -179,7 +165,7 @@ fn a_server_that_goes_and_comes_back_needs_no_restart() {
 /// What is remembered of leases does not hide a gateway that has just started again.
 #[test]
 fn a_gateway_that_starts_again_is_found_at_once() {
-    let Some(backends) = backends(&["redis"]) else {
+    let Some(backends) = Backends::start_or_skip(&["redis"]) else {
         return;
     };
     let mut options = options(backends.address("redis"), false);
@@ -207,7 +193,7 @@ fn a_gateway_that_starts_again_is_found_at_once() {
 /// A user whose seats nobody of ours wrote is no reason to leave the others.
 #[test]
 fn one_damaged_user_hides_nobody_else() {
-    let Some(backends) = backends(&["redis"]) else {
+    let Some(backends) = Backends::start_or_skip(&["redis"]) else {
         return;
     };
     let mut options = options(backends.address("redis"), false);
@@ -234,7 +220,7 @@ fn one_damaged_user_hides_nobody_else() {
 #[test]
 fn a_flush_is_noticed_by_every_gateway() {
     use millpond_backplane::routes::Renewal::{Lost, Standing};
-    let Some(backends) = backends(&["redis"]) else {
+    let Some(backends) = Backends::start_or_skip(&["redis"]) else {
         return;
     };
     let options = options(backends.address("redis"), false);
@@ -262,7 +248,7 @@ fn a_flush_is_noticed_by_every_gateway() {
 /// Another number of buckets would make each find nobody of the other's.
 #[test]
 fn programs_that_disagree_on_the_format_are_told() {
-    let Some(backends) = backends(&["redis"]) else {
+    let Some(backends) = Backends::start_or_skip(&["redis"]) else {
         return;
     };
     let mut options = options(backends.address("redis"), false);
@@ -279,7 +265,7 @@ fn programs_that_disagree_on_the_format_are_told() {
 
 #[test]
 fn a_lease_names_the_link() {
-    let Some(backends) = backends(&["redis"]) else {
+    let Some(backends) = Backends::start_or_skip(&["redis"]) else {
         return;
     };
     let mut options = options(backends.address("redis"), false);
@@ -298,7 +284,7 @@ fn a_lease_names_the_link() {
 
 #[test]
 fn each_start_of_a_gateway_has_an_epoch_of_its_own() {
-    let Some(backends) = backends(&["redis"]) else {
+    let Some(backends) = Backends::start_or_skip(&["redis"]) else {
         return;
     };
     let routes = RedisRoutes::new(&options(backends.address("redis"), false)).unwrap();
