@@ -22,11 +22,13 @@ pub use key::{
     decode_user_key, dedup_key, dedup_prefix, history_key, history_prefix, history_seq,
     inbox_cursor, inbox_key, inbox_prefix, marks_key, partition_key, user_key,
 };
+pub use reader::take_varint;
 pub use row::{
     decode_dedup, decode_history, decode_inbox, decode_marks, decode_partition, decode_position,
     decode_user, encode_dedup, encode_history, encode_inbox, encode_marks, encode_partition,
     encode_user,
 };
+pub use writer::put_varint;
 
 /// Bytes that no encoder of this version made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -31,6 +31,25 @@ pub struct Sample {
     pub value: f64,
 }
 
+impl Sample {
+    /// Of a whole number, without labels. Beyond 2^53 its last digits are lost, as in every exposition.
+    pub fn of(name: &'static str, help: &'static str, kind: SampleKind, value: u64) -> Self {
+        Self {
+            name,
+            help,
+            kind,
+            labels: Vec::new(),
+            #[expect(clippy::cast_precision_loss, reason = "an exposition is in floats")]
+            value: value as f64,
+        }
+    }
+
+    pub fn labelled(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.labels.push((key, value.into()));
+        self
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SampleKind {
     Counter,

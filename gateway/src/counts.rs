@@ -143,14 +143,9 @@ impl Board {
     ) -> Sample {
         let mut labels = vec![("shard", self.shard.to_string())];
         labels.extend(label.map(|(key, value)| (key, value.to_owned())));
-        #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
-        let value = counter.value() as f64;
         Sample {
-            name,
-            help,
-            kind,
             labels,
-            value,
+            ..Sample::of(name, help, kind, counter.value())
         }
     }
 

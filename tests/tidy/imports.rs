@@ -47,10 +47,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
 /// In tests, benchmarks and examples: a real store below the router, say. Never across the wall of gateway and router.
 const IMPORTS_OF_TESTS: &[(&str, &[&str])] = &[
     ("gateway", &["client"]),
-    ("router", &["backplane/embedded"]),
+    ("router", &["backplane/embedded", "testbed"]),
     ("backplane/kafka", &["testbed", "wire"]),
     ("backplane/redis", &["testbed"]),
-    ("backplane/stream", &["wire"]),
+    ("backplane/stream", &["testbed", "wire"]),
     ("backplane/cassandra", &["testbed"]),
 ];
 

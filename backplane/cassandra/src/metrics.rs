@@ -71,7 +71,7 @@ impl Source for CassandraStore {
             ),
         ];
         for (name, help, counter) in counters {
-            into.push(sample(name, help, SampleKind::Counter, counter.value()));
+            into.push(Sample::of(name, help, SampleKind::Counter, counter.value()));
         }
         let gauges = [
             (
@@ -86,21 +86,7 @@ impl Source for CassandraStore {
             ),
         ];
         for (name, help, value) in gauges {
-            into.push(sample(name, help, SampleKind::Gauge, value));
+            into.push(Sample::of(name, help, SampleKind::Gauge, value));
         }
-    }
-}
-
-fn sample(name: &'static str, help: &'static str, kind: SampleKind, value: u64) -> Sample {
-    Sample {
-        name,
-        help,
-        kind,
-        labels: Vec::new(),
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a reading may lose its last digits"
-        )]
-        value: value as f64,
     }
 }

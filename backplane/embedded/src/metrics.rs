@@ -79,7 +79,7 @@ impl Source for FjallStore {
             ),
         ];
         for (name, help, counter) in counters {
-            into.push(sample(name, help, SampleKind::Counter, counter.value()));
+            into.push(Sample::of(name, help, SampleKind::Counter, counter.value()));
         }
         let engine = self.engine_numbers();
         let gauges = [
@@ -107,7 +107,7 @@ impl Source for FjallStore {
             ),
         ];
         for (name, help, value) in gauges {
-            into.push(sample(name, help, SampleKind::Gauge, value));
+            into.push(Sample::of(name, help, SampleKind::Gauge, value));
         }
     }
 }
@@ -119,18 +119,4 @@ pub(crate) struct EngineNumbers {
     pub(crate) sealed: u64,
     pub(crate) memtable_bytes: u64,
     pub(crate) cache_bytes: u64,
-}
-
-fn sample(name: &'static str, help: &'static str, kind: SampleKind, value: u64) -> Sample {
-    Sample {
-        name,
-        help,
-        kind,
-        labels: Vec::new(),
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a reading may lose its last digits"
-        )]
-        value: value as f64,
-    }
 }

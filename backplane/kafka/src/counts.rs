@@ -126,13 +126,6 @@ impl Counts {
 impl Source for Counts {
     fn samples(&self, into: &mut Vec<Sample>) {
         let numbers = self.written().into_iter().chain(self.read());
-        into.extend(numbers.map(|(name, help, kind, value)| Sample {
-            name,
-            help,
-            kind,
-            labels: Vec::new(),
-            #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
-            value: value as f64,
-        }));
+        into.extend(numbers.map(|(name, help, kind, value)| Sample::of(name, help, kind, value)));
     }
 }

@@ -79,47 +79,36 @@ impl Health {
 
 impl Source for Health {
     fn samples(&self, into: &mut Vec<Sample>) {
-        let answers = self.is_answering();
-        #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
-        let count = |counter: &Counter| counter.value() as f64;
-        let mut add = |name, help, kind, value| {
-            into.push(Sample {
-                name,
-                help,
-                kind,
-                labels: Vec::new(),
-                value,
-            });
-        };
+        let mut add = |name, help, kind, value| into.push(Sample::of(name, help, kind, value));
         add(
             "routes_calls_total",
             "Calls to the routes: puts, removes, look-ups, renewals.",
             SampleKind::Counter,
-            count(&self.calls),
+            self.calls.value(),
         );
         add(
             "routes_failures_total",
             "Calls to the routes that had no answer.",
             SampleKind::Counter,
-            count(&self.failures),
+            self.failures.value(),
         );
         add(
             "routes_contested_total",
             "Puts that had to look at leases before they could be decided.",
             SampleKind::Counter,
-            count(&self.contested),
+            self.contested.value(),
         );
         add(
             "routes_damaged_total",
             "Users whose routes are not ours to read.",
             SampleKind::Counter,
-            count(&self.damaged),
+            self.damaged.value(),
         );
         add(
             "routes_reachable",
             "1 while the routes answer.",
             SampleKind::Gauge,
-            f64::from(u8::from(answers)),
+            u64::from(self.is_answering()),
         );
     }
 }

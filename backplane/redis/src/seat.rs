@@ -4,6 +4,7 @@
 //! big-endian; the length is that of what follows it. The scripts read device, attempt and epoch and compare the rest
 //! byte by byte, so a seat has one encoding. A user's seats stand one after the other, in no order.
 
+use millpond_backplane::codec::{put_varint, take_varint};
 use millpond_backplane::routes::Route;
 use millpond_backplane::{Address, GatewayId, Handle};
 use millpond_wire::{DeviceId, UserId};
@@ -30,10 +31,10 @@ pub(crate) fn encode(route: &Route, into: &mut Vec<u8>) -> Result<(), GatewayId>
     into.extend_from_slice(&device.0.to_be_bytes());
     into.extend_from_slice(&route.attempt.to_be_bytes());
     into.extend_from_slice(&number.to_be_bytes());
-    leb(gateway_epoch, into);
-    leb(u32::from(handle.shard), into);
-    leb(handle.slot, into);
-    leb(handle.generation, into);
+    put_varint(gateway_epoch.into(), into);
+    put_varint(handle.shard.into(), into);
+    put_varint(handle.slot.into(), into);
+    put_varint(handle.generation.into(), into);
     let length = into.len() - start - 1;
     into[start] = u8::try_from(length).expect("a seat is shorter than 256 bytes");
     Ok(())
@@ -61,12 +62,11 @@ fn decode_one(user: UserId, seat: &[u8]) -> Result<Route, &'static str> {
     let (device, rest) = seat.split_first_chunk().ok_or(SHORT)?;
     let (attempt, rest) = rest.split_first_chunk().ok_or(SHORT)?;
     let (gateway, mut rest) = rest.split_first_chunk().ok_or(SHORT)?;
-    let gateway_epoch = read_leb(&mut rest)?;
-    let shard = read_leb(&mut rest)?;
+    let gateway_epoch = number(&mut rest, "no gateway epoch")?;
     let handle = Handle {
-        shard: u16::try_from(shard).map_err(|_| "a shard of more than 16 bits")?,
-        slot: read_leb(&mut rest)?,
-        generation: read_leb(&mut rest)?,
+        shard: number(&mut rest, "no shard")?,
+        slot: number(&mut rest, "no slot")?,
+        generation: number(&mut rest, "no generation")?,
     };
     if !rest.is_empty() {
         return Err("a seat is too long");
@@ -84,32 +84,8 @@ fn decode_one(user: UserId, seat: &[u8]) -> Result<Route, &'static str> {
     })
 }
 
-fn leb(mut value: u32, into: &mut Vec<u8>) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            into.push(low & 0x7F);
-            return;
-        }
-        into.push(low | 0x80);
-    }
-}
-
-fn read_leb(bytes: &mut &[u8]) -> Result<u32, &'static str> {
-    let mut value = 0_u64;
-    for shift in (0..35).step_by(7) {
-        let (&byte, rest) = bytes.split_first().ok_or("a number is cut short")?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7F) << shift;
-        if byte & 0x80 == 0 {
-            if byte == 0 && shift > 0 {
-                return Err("a number is longer than it needs");
-            }
-            return u32::try_from(value).map_err(|_| "a number of more than 32 bits");
-        }
-    }
-    Err("a number of more than 32 bits")
+fn number<T: TryFrom<u64>>(bytes: &mut &[u8], what: &'static str) -> Result<T, &'static str> {
+    take_varint(bytes, what).map_err(|error| error.what)
 }
 
 #[cfg(test)]

@@ -178,3 +178,14 @@ impl<'a> Reader<'a> {
         Ok(*array)
     }
 }
+
+/// Takes an unsigned LEB128 number in its shortest form off the front, if it fits a smaller type.
+pub fn take_varint<T: TryFrom<u64>>(
+    bytes: &mut &[u8],
+    what: &'static str,
+) -> Result<T, Undecodable> {
+    let mut reader = Reader::new(bytes);
+    let value = reader.small(what)?;
+    *bytes = reader.tail();
+    Ok(value)
+}

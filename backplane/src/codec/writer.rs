@@ -3,7 +3,8 @@
 use crate::{ConversationKey, Position};
 use millpond_wire::UserId;
 
-pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+/// Appends an unsigned LEB128 number in its shortest form.
+pub fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;

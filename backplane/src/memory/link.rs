@@ -79,13 +79,11 @@ impl Source for LinkDrops {
             ("mark", &self.marks),
             ("kick", &self.kicks),
         ];
-        into.extend(kinds.map(|(kind, counter)| Sample {
-            name: "link_dropped_total",
-            help: "Hints to connections that found a full queue, by kind",
-            kind: SampleKind::Counter,
-            labels: vec![("kind", kind.to_owned())],
-            #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-            value: counter.value() as f64,
+        const HELP: &str = "Hints to connections that found a full queue, by kind";
+        into.extend(kinds.map(|(kind, counter)| {
+            let value = counter.value();
+            Sample::of("link_dropped_total", HELP, SampleKind::Counter, value)
+                .labelled("kind", kind)
         }));
     }
 }

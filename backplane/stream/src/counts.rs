@@ -26,14 +26,10 @@ pub(crate) struct Received {
 }
 
 fn samples(counters: &[(&'static str, &'static str, &Counter)], into: &mut Vec<Sample>) {
-    into.extend(counters.iter().map(|(name, help, counter)| Sample {
-        name,
-        help,
-        kind: SampleKind::Counter,
-        labels: Vec::new(),
-        #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
-        value: counter.value() as f64,
-    }));
+    let sample = |(name, help, counter): &(&'static str, &'static str, &Counter)| {
+        Sample::of(name, help, SampleKind::Counter, counter.value())
+    };
+    into.extend(counters.iter().map(sample));
 }
 
 impl Source for Sent {

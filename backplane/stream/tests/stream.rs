@@ -6,12 +6,13 @@ use millpond_backplane::memory::RecordingLink;
 use millpond_backplane::metrics::Source;
 use millpond_backplane::{Address, GatewayId, Handle};
 use millpond_stream::{FRAME_BYTES_MAX, Inlet, InletOptions, OUTBOX_BYTES_MAX, Streams};
+use millpond_testbed::eventually;
 use millpond_wire::{Code, DeviceId, UserId};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SECRET: &[u8] = b"a secret of the cluster";
 
@@ -93,14 +94,6 @@ fn delivery(slot: u32, record: &Arc<[u8]>) -> Downlink {
     Downlink {
         to: to(1, 1, slot),
         body: DownlinkBody::Deliver { cursor: 1, record },
-    }
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < until, "{what}: it has not come to that");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -49,16 +49,9 @@ impl Source for RouteCounts {
                 &self.losses,
             ),
         ];
-        for (name, help, counter) in counters {
-            #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
-            let value = counter.value() as f64;
-            into.push(Sample {
-                name,
-                help,
-                kind: SampleKind::Counter,
-                labels: Vec::new(),
-                value,
-            });
-        }
+        let sample = |(name, help, counter): (_, _, &Counter)| {
+            Sample::of(name, help, SampleKind::Counter, counter.value())
+        };
+        into.extend(counters.map(sample));
     }
 }

@@ -105,9 +105,9 @@ impl Source for Counters {
                 &self.entries_dropped,
             ),
         ];
-        into.extend(
-            counters.map(|(name, help, counter)| sample(name, help, SampleKind::Counter, counter)),
-        );
+        into.extend(counters.map(|(name, help, counter)| {
+            Sample::of(name, help, SampleKind::Counter, counter.value())
+        }));
         self.gauge_samples(into);
         self.refusal_samples(into);
     }
@@ -128,32 +128,24 @@ impl Counters {
                 &self.dirty,
             ),
         ];
-        into.extend(gauges.map(|(name, help, gauge)| sample(name, help, SampleKind::Gauge, gauge)));
+        into.extend(
+            gauges.map(|(name, help, gauge)| {
+                Sample::of(name, help, SampleKind::Gauge, gauge.value())
+            }),
+        );
     }
 
     fn refusal_samples(&self, into: &mut Vec<Sample>) {
         let codes = REFUSALS.iter().map(|code| code.0).chain([0]);
         for (code, counter) in codes.zip(&self.refused) {
-            let mut refusals = sample(
+            const HELP: &str = "SENDs refused, by code.";
+            let refusals = Sample::of(
                 "router_refused_total",
-                "SENDs refused, by code.",
+                HELP,
                 SampleKind::Counter,
-                counter,
+                counter.value(),
             );
-            refusals.labels.push(("code", code.to_string()));
-            into.push(refusals);
+            into.push(refusals.labelled("code", code.to_string()));
         }
-    }
-}
-
-fn sample(name: &'static str, help: &'static str, kind: SampleKind, counter: &Counter) -> Sample {
-    #[expect(clippy::cast_precision_loss, reason = "an exposition is in floats")]
-    let value = counter.value() as f64;
-    Sample {
-        name,
-        help,
-        kind,
-        labels: Vec::new(),
-        value,
     }
 }

@@ -203,13 +203,8 @@ impl Source for Shared {
                 owned,
             ),
         ];
-        into.extend(numbers.map(|(name, help, kind, value)| Sample {
-            name,
-            help,
-            kind,
-            labels: vec![("owner", self.name.clone())],
-            #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
-            value: value as f64,
+        into.extend(numbers.map(|(name, help, kind, value)| {
+            Sample::of(name, help, kind, value).labelled("owner", &*self.name)
         }));
     }
 }

@@ -9,6 +9,7 @@ use millpond_backplane::store::Write;
 use millpond_backplane::{Entry, Position, VirtualPartition};
 use millpond_router::Releaser;
 use millpond_router::two_stage::{Half, Keeper, Owner, Progress};
+use millpond_testbed::eventually;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,14 +35,6 @@ fn keep(stages: &Stages, half: Half) -> Keeper {
         )
     };
     Keeper::start(format!("{half:?}"), open).unwrap()
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < until, "{what}: it has not come to that");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn count(keeper: &Keeper, name: &str) -> f64 {
